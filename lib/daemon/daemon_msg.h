@@ -1,0 +1,151 @@
+#pragma once
+/*
+ * The agent's local API, daemon.DaemonService, as plain structs (spec agent 1.6): only the calls
+ * that linnet answers so far. Both ends use it: linnetd reads requests and writes responses, the
+ * command line the other way round. Errors of readers: LN_E_MALFORMED, LN_E_LIMIT.
+ */
+#include "lib/base/arena.h"
+#include "lib/base/err.h"
+#include "lib/base/slice.h"
+#include "lib/base/str.h"
+#include "lib/base/time.h"
+
+/* Optional scalars: `has_x` says whether the field was on the wire. */
+#define DAEMON_OPT(type, name) \
+	type name;             \
+	bool has_##name
+
+/* The settings that Login and SetConfig share; each message has its own field numbers. */
+struct daemon_settings {
+	const char *management_url; /* "" = not given */
+	const char *admin_url;
+	DAEMON_OPT(const char *, interface_name);
+	DAEMON_OPT(int64_t, wireguard_port);
+	DAEMON_OPT(int64_t, mtu);
+	DAEMON_OPT(const char *, preshared_key);
+	DAEMON_OPT(bool, disable_auto_connect);
+	DAEMON_OPT(bool, server_ssh_allowed);
+	DAEMON_OPT(bool, rosenpass);
+	DAEMON_OPT(bool, rosenpass_permissive);
+	DAEMON_OPT(bool, network_monitor);
+	DAEMON_OPT(bool, disable_client_routes);
+	DAEMON_OPT(bool, disable_server_routes);
+	DAEMON_OPT(bool, disable_dns);
+	DAEMON_OPT(bool, disable_firewall);
+	DAEMON_OPT(bool, block_lan_access);
+	DAEMON_OPT(bool, block_inbound);
+	DAEMON_OPT(bool, disable_ipv6);
+	DAEMON_OPT(bool, disable_notifications);
+	DAEMON_OPT(bool, lazy);
+	const char *const *external_ips;
+	size_t nexternal_ips;
+	bool clean_external_ips;
+	const char *const *iface_blacklist;
+	size_t niface_blacklist;
+	const char *const *dns_labels;
+	size_t ndns_labels;
+	bool clean_dns_labels;
+	struct slice dns_address; /* "empty" clears */
+};
+
+struct daemon_login_request {
+	const char *setup_key;
+	const char *hostname;
+	struct daemon_settings set;
+	DAEMON_OPT(const char *, profile);
+	DAEMON_OPT(const char *, username);
+	DAEMON_OPT(const char *, hint);
+	bool desktop;
+};
+struct daemon_login_response {
+	bool needs_sso;
+	const char *user_code, *verification_uri, *verification_uri_complete;
+};
+struct daemon_set_config_request {
+	const char *username, *profile;
+	struct daemon_settings set;
+};
+struct daemon_up_request {
+	DAEMON_OPT(const char *, profile);
+	DAEMON_OPT(const char *, username);
+	bool async;
+};
+struct daemon_profile_request { /* Logout, SwitchProfile: same two optional fields */
+	DAEMON_OPT(const char *, profile);
+	DAEMON_OPT(const char *, username);
+};
+struct daemon_status_request {
+	bool full, probes;
+	DAEMON_OPT(bool, wait_for_ready);
+};
+
+struct daemon_server_state { /* management, signal */
+	const char *url;
+	bool connected;
+	const char *error;
+};
+struct daemon_relay_state { /* relays and, first, STUN servers */
+	const char *uri;
+	bool available;
+	const char *error;
+	const char *transport;
+};
+struct daemon_peer_state {
+	const char *ip, *ipv6, *key, *fqdn;
+	const char *status; /* Idle Connecting Connected */
+	ln_wall status_changed;
+	bool relayed;
+	const char *local_cand_type, *remote_cand_type;
+	const char *local_cand_ep, *remote_cand_ep;
+	ln_wall last_handshake;
+	int64_t rx_bytes, tx_bytes;
+	ln_time latency;
+	const char *relay_address;
+	const char *const *networks;
+	size_t nnetworks;
+	bool rosenpass;
+	const char *reason; /* ours, field 1001: one sentence why not connected, or how */
+};
+struct daemon_event {
+	const char *id;
+	int severity, category;
+	const char *message, *user_message;
+	ln_wall at;
+};
+struct daemon_status_response {
+	const char *status; /* Idle Connecting Connected NeedsLogin LoginFailed SessionExpired */
+	const char *version;
+	bool has_full;
+	struct daemon_server_state management, signal;
+	const char *ip, *ipv6, *key, *fqdn; /* ip with /len */
+	bool kernel_interface;
+	int32_t wg_port;
+	bool rosenpass, rosenpass_permissive;
+	const struct daemon_peer_state *peers;
+	size_t npeers;
+	const struct daemon_relay_state *relays;
+	size_t nrelays;
+	const struct daemon_event *events;
+	size_t nevents;
+	bool lazy;
+	ln_wall session_expires; /* 0 none */
+};
+struct daemon_active_profile { /* GetActiveProfileResponse */
+	const char *name, *username, *id;
+};
+
+#define DAEMON_CODEC(name)                                                                        \
+	LN_MUST_CHECK int daemon_##name##_read(struct slice msg, struct arena *a,                 \
+					       struct daemon_##name *ret);                        \
+	void daemon_##name##_write(struct str *dst, const struct daemon_##name *m)
+
+DAEMON_CODEC(login_request);
+DAEMON_CODEC(login_response);
+DAEMON_CODEC(set_config_request);
+DAEMON_CODEC(up_request);
+DAEMON_CODEC(profile_request);
+DAEMON_CODEC(status_request);
+DAEMON_CODEC(status_response);
+DAEMON_CODEC(active_profile);
+
+#define DAEMON_SERVICE "/daemon.DaemonService/"

@@ -1,0 +1,94 @@
+#pragma once
+/*
+ * One ICE negotiation with one remote peer: connectivity checks, nomination, keepalives, consent
+ * (RFC 8445, and the habits of spec signal-and-connection 3). A full agent over one shared UDP
+ * socket per family; all local candidates of a family are one base, pairs differ by remote address.
+ *
+ * Pure core: the owner feeds datagrams, candidates and time and drains ice_agent_poll() after every
+ * call and when ice_agent_deadline() has passed. Gathering is the owner's work (stun_query.h for
+ * server-reflexive addresses); found local candidates are added here.
+ *
+ * States: NEW (no remote credentials) -> CHECKING -> CONNECTED (a pair is selected) ->
+ * DISCONNECTED (silence) or FAILED (nothing answered in time). The last two are final: a new
+ * negotiation is a new agent with the same credentials.
+ */
+#include "lib/base/err.h"
+#include "lib/base/ip.h"
+#include "lib/base/rng.h"
+#include "lib/base/slice.h"
+#include "lib/base/time.h"
+#include "lib/ice/ice_cand.h"
+
+enum ice_state { ICE_NEW, ICE_CHECKING, ICE_CONNECTED, ICE_DISCONNECTED, ICE_FAILED };
+
+struct ice_agent_conf {
+	bool controlling;
+	struct ice_cred local;
+	ln_time check_interval;   /* 0 = 200 ms between checks of one pair; we back off to 500 ms */
+	ln_time keepalive;        /* 0 = 2 s between checks of the selected pair */
+	ln_time disconnect_after; /* 0 = 6 s of silence on the selected pair */
+	ln_time fail_after;       /* 0 = 12 s of checking without a selected pair */
+	ln_time wait_srflx;       /* 0 = 500 ms before a srflx pair may be nominated; host waits 0 */
+	ln_time wait_prflx;       /* 0 = 1000 ms */
+	ln_time wait_relay;       /* 0 = 2000 ms */
+	unsigned max_remote;      /* 0 = 64 remote candidates */
+	/* Overlay networks: no check is sent there and none is accepted from there (spec 4.5). */
+	struct ip_prefix overlay[4];
+	unsigned noverlay;
+};
+
+enum ice_out_kind {
+	ICE_OUT_DATAGRAM,     /* send out->data to out->to from the shared socket */
+	ICE_OUT_SELECTED,     /* out->pair is usable; comes again when a better pair replaces it */
+	ICE_OUT_DISCONNECTED, /* final; read ice_agent_report() for the reason */
+	ICE_OUT_FAILED,       /* final; likewise */
+};
+
+struct ice_pair_info {
+	struct ice_cand local;
+	struct ice_cand remote;
+	ln_time rtt; /* of the last answered check; 0 unknown */
+};
+
+struct ice_out {
+	enum ice_out_kind kind;
+	struct ip_ep to;
+	struct slice data; /* inside the buffer given to poll */
+	struct ice_pair_info pair;
+};
+
+/* What status needs to explain a pair that does not connect. Counters since the agent was made. */
+struct ice_report {
+	enum ice_state state;
+	unsigned local_host, local_srflx; /* candidates by type */
+	unsigned remote_host, remote_srflx, remote_prflx, remote_relay;
+	unsigned pairs, pairs_answered;
+	unsigned checks_sent, checks_answered, checks_received, checks_refused; /* refused: bad MAC */
+	bool remote_known; /* remote credentials have arrived */
+	bool selected;
+	struct ice_pair_info pair; /* when selected: current, rtt refreshed by keepalives */
+	unsigned keepalives_sent, keepalives_lost;
+	ln_time last_received; /* any accepted message on the selected pair */
+};
+
+struct ice_agent;
+struct ice_agent *ice_agent_new(const struct ice_agent_conf *conf, const struct ln_rng *rng,
+				ln_time now);
+void ice_agent_free(struct ice_agent *a);
+
+/* LN_E_LIMIT, LN_E_CONFLICT (known already). */
+int ice_agent_add_local(struct ice_agent *a, ln_time now, const struct ice_cand *c);
+int ice_agent_set_remote(struct ice_agent *a, ln_time now, const struct ice_cred *remote);
+int ice_agent_add_remote(struct ice_agent *a, ln_time now, const struct ice_cand *c);
+/*
+ * A STUN datagram that arrived on the shared socket. 0 when it was for this agent and accepted;
+ * LN_E_NOTFOUND when it is somebody else's (other ufrag or transaction); LN_E_AUTH,
+ * LN_E_MALFORMED, LN_E_STATE when it was ours but refused.
+ */
+int ice_agent_input(struct ice_agent *a, ln_time now, const struct ip_ep *from, struct slice pkt);
+/* One output at a time; false when there is none. buf must hold 1,280 bytes. */
+bool ice_agent_poll(struct ice_agent *a, ln_time now, struct mslice buf, struct ice_out *out);
+ln_time ice_agent_deadline(const struct ice_agent *a);
+
+enum ice_state ice_agent_state(const struct ice_agent *a);
+void ice_agent_report(const struct ice_agent *a, struct ice_report *ret);

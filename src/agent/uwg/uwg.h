@@ -1,0 +1,89 @@
+#pragma once
+/*
+ * A WireGuard device in user space: a TUN interface, one UDP socket per family, and a thread of its
+ * own that carries packets between them through lib/wg. One device per network; no globals.
+ *
+ * The owner lives on an ev_loop and talks to the device by the calls below, all of them from the
+ * loop's thread; they copy their arguments and return at once. Events come back on the loop.
+ * STUN, ICE and WireGuard share the UDP port: datagrams with the shape of STUN are handed to the
+ * owner, everything else goes to WireGuard (spec signal-and-connection 4.3).
+ */
+#include "lib/base/err.h"
+#include "lib/base/ip.h"
+#include "lib/base/slice.h"
+#include "lib/base/time.h"
+#include "lib/crypto/key.h"
+#include "src/ev/ev.h"
+
+struct uwg_conf {
+	const char *ifname;            /* created as TUN; an interface of that name must not exist */
+	unsigned mtu;                  /* of the TUN */
+	uint16_t port;                 /* wanted UDP port; 0 or busy: the kernel chooses */
+	uint32_t fwmark;               /* SO_MARK of the UDP sockets; 0 none */
+	const struct wg_secret *key;   /* copied */
+};
+
+struct uwg_peer_conf {
+	struct wg_key key;
+	struct wg_secret psk;                 /* all zero = none */
+	const struct ip_prefix *allowed;      /* replaces the list */
+	size_t nallowed;
+	uint16_t keepalive;                   /* seconds; 0 off */
+};
+
+enum uwg_event_kind {
+	UWG_EV_STUN,      /* datagram `data` from `from` */
+	UWG_EV_WANTED,    /* a packet waits for a peer that has no endpoint (lazy wake-up); at most
+			     once a second per peer; the packet stays queued until an endpoint comes */
+	UWG_EV_HANDSHAKE, /* a session was established with `key` */
+	UWG_EV_ROAMED,    /* an authenticated packet of `key` came from another endpoint `from` */
+	UWG_EV_SEND_FAILED, /* a handshake could not be sent to `from`: `err` (ENETUNREACH, EPERM ...) */
+	UWG_EV_DOWN,      /* the TUN is gone; the device has stopped working: `err` */
+};
+
+struct uwg_event {
+	enum uwg_event_kind kind;
+	struct wg_key key;
+	struct ip_ep from;
+	struct slice data; /* valid during the callback */
+	int err;
+};
+
+struct uwg_peer_stats {
+	ln_time last_handshake;      /* monotonic; 0 never */
+	ln_wall last_handshake_wall; /* 0 never */
+	ln_time last_received;       /* last authenticated packet, keepalives included */
+	ln_time last_data_received;  /* last one with payload */
+	uint64_t rx_bytes, tx_bytes; /* WireGuard messages, as `wg show` counts */
+	struct ip_ep endpoint;       /* family 0 none */
+};
+
+struct uwg;
+typedef void uwg_event_fn(void *user, const struct uwg_event *ev);
+
+/* Creates the TUN (down, without addresses) and the sockets and starts the thread.
+ * -errno with the reason in words: no /dev/net/tun, name taken, no permission. */
+LN_MUST_CHECK int uwg_new(struct ev_loop *l, const struct uwg_conf *conf, uwg_event_fn *on_event,
+			  void *user, struct uwg **ret, struct ln_fail *f);
+/* Joins the thread, removes the interface. No event comes afterwards. */
+void uwg_free(struct uwg *u);
+
+uint16_t uwg_port(const struct uwg *u);      /* the port in use */
+const char *uwg_ifname(const struct uwg *u);
+unsigned uwg_ifindex(const struct uwg *u);
+
+/* From the shared socket of the family of `to`. 0 or -errno. */
+int uwg_send(struct uwg *u, const struct ip_ep *to, struct slice data);
+
+/* Adds or updates; a session in progress survives an update. */
+void uwg_peer_set(struct uwg *u, const struct uwg_peer_conf *p);
+void uwg_peer_remove(struct uwg *u, const struct wg_key *key);
+/*
+ * Sets (or with family 0 clears) the endpoint. Queued packets then leave. `initiate`: send a
+ * handshake initiation now unless a session younger than 120 s exists. Sessions are kept.
+ */
+void uwg_peer_endpoint(struct uwg *u, const struct wg_key *key, const struct ip_ep *ep,
+		       bool initiate);
+/* A consistent copy, at most 1 s old. LN_E_NOTFOUND. */
+LN_MUST_CHECK int uwg_peer_stats(struct uwg *u, const struct wg_key *key,
+				 struct uwg_peer_stats *ret);
