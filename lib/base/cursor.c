@@ -32,14 +32,20 @@ uint16_t cursor_u16(struct cursor *c)
 
 uint32_t cursor_u32(struct cursor *c)
 {
-	uint32_t hi = cursor_u16(c);
-	return hi << 16 | cursor_u16(c);
+	uint32_t be = 0;
+	const uint8_t *p = take(c, sizeof(be));
+	if (p != NULL)
+		memcpy(&be, p, sizeof(be));
+	return __builtin_bswap32(be);
 }
 
 uint64_t cursor_u64(struct cursor *c)
 {
-	uint64_t hi = cursor_u32(c);
-	return hi << 32 | cursor_u32(c);
+	uint64_t be = 0;
+	const uint8_t *p = take(c, sizeof(be));
+	if (p != NULL)
+		memcpy(&be, p, sizeof(be));
+	return __builtin_bswap64(be);
 }
 
 uint16_t cursor_le16(struct cursor *c)

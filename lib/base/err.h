@@ -14,8 +14,7 @@
 #define LN_AUTO(fn) __attribute__((cleanup(fn)))
 #define LN_NORETURN __attribute__((noreturn))
 
-#define ln_container(ptr, type, member) \
-	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define ln_container(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define LN_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define LN_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define LN_MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -62,11 +61,11 @@ typedef void ln_assert_hook_fn(const char *file, int line, const char *what);
 void ln_assert_set_hook(ln_assert_hook_fn *hook);
 void ln_assert_fail(const char *file, int line, const char *what) LN_NORETURN;
 
-#define ln_assert(cond)                                               \
-	do {                                                          \
-		if (__builtin_expect(!(cond), 0))                     \
-			ln_assert_fail(__FILE__, __LINE__, #cond);    \
-	} while (0)
+#define ln_assert(cond)                                                                            \
+ do {                                                                                              \
+  if (__builtin_expect(!(cond), 0))                                                                \
+   ln_assert_fail(__FILE__, __LINE__, #cond);                                                      \
+ } while (0)
 
 /*
  * Allocation of bounded, own-chosen size: aborts when memory is out (architecture 8). Anything

@@ -239,7 +239,7 @@ struct ip_prefix ip_prefix_mask(const struct ip_prefix *p)
 {
 	struct ip_prefix m = *p;
 	for (unsigned bit = p->len; bit < ip_bits(&p->addr); bit++)
-		m.addr.b[bit / 8] &= (uint8_t)~(0x80u >> (bit % 8));
+		m.addr.b[bit / 8] &= (uint8_t) ~(0x80u >> (bit % 8));
 	return m;
 }
 

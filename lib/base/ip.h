@@ -26,7 +26,7 @@ struct ip_prefix {
 	uint8_t len;
 };
 
-#define IP_TEXT_MAX 46  /* longest address with its zero */
+#define IP_TEXT_MAX 46 /* longest address with its zero */
 #define IP_EP_TEXT_MAX 56
 #define IP_PREFIX_TEXT_MAX 50
 
@@ -47,7 +47,8 @@ struct ip_addr ip_v4(uint32_t host_order);
 uint32_t ip_to_u32(const struct ip_addr *a); /* IPv4 only, host order */
 /* 4 or 16 bytes; LN_E_MALFORMED for another length. */
 LN_MUST_CHECK int ip_from_bytes(struct slice bytes, struct ip_addr *ret);
-LN_MUST_CHECK int ip_parse(struct slice text, struct ip_addr *ret); /* literal, no zone, no brackets */
+LN_MUST_CHECK int ip_parse(struct slice text,
+			   struct ip_addr *ret); /* literal, no zone, no brackets */
 void ip_format(const struct ip_addr *a, char dst[IP_TEXT_MAX]);
 int ip_cmp(const struct ip_addr *a, const struct ip_addr *b); /* v4 before v6, then bytes */
 bool ip_equal(const struct ip_addr *a, const struct ip_addr *b);

@@ -61,6 +61,6 @@ static inline struct list *list_pop(struct list *head)
 #define list_entry(node, type, member) ln_container(node, type, member)
 #define list_for_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The current node may be removed inside. */
-#define list_for_each_safe(it, head) \
-	for (struct list *it = (head)->next, *it##_n = it->next; it != (head); \
-	     it = it##_n, it##_n = it->next)
+#define list_for_each_safe(it, head)                                                               \
+ for (struct list *it = (head)->next, *it##_n = it->next; it != (head);                            \
+      it = it##_n, it##_n = it->next)

@@ -33,8 +33,8 @@ struct map_node *map_first(const struct map *m);
 struct map_node *map_next(const struct map *m, const struct map_node *node);
 
 #define map_entry(node, type, member) ln_container(node, type, member)
-#define map_for_each(it, m) \
-	for (struct map_node *it = map_first(m); it != NULL; it = map_next(m, it))
+#define map_for_each(it, m)                                                                        \
+ for (struct map_node *it = map_first(m); it != NULL; it = map_next(m, it))
 
 /* SipHash-1-3 over bytes, for other seeded tables. */
 uint64_t map_hash(const uint64_t seed[2], struct slice key);

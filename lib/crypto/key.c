@@ -12,7 +12,8 @@ void wg_secret_wipe(struct wg_secret *s)
 void wg_secret_generate(struct wg_secret *ret, const struct ln_rng *rng)
 {
 	rng_fill(rng, ret->b, sizeof(ret->b));
-	/* RFC 7748 5: the clamping that every X25519 does anyway; stored clamped as wg genkey does. */
+	/* RFC 7748 5: the clamping that every X25519 does anyway; stored clamped as wg genkey does.
+	 */
 	ret->b[0] &= 248;
 	ret->b[31] = (uint8_t)((ret->b[31] & 127) | 64);
 }

@@ -11,9 +11,9 @@
 #include "lib/base/time.h"
 
 /* Optional scalars: `has_x` says whether the field was on the wire. */
-#define DAEMON_OPT(type, name) \
-	type name;             \
-	bool has_##name
+#define DAEMON_OPT(type, name)                                                                     \
+ type name;                                                                                        \
+ bool has_##name
 
 /* The settings that Login and SetConfig share; each message has its own field numbers. */
 struct daemon_settings {
@@ -57,23 +57,28 @@ struct daemon_login_request {
 	DAEMON_OPT(const char *, hint);
 	bool desktop;
 };
+
 struct daemon_login_response {
 	bool needs_sso;
 	const char *user_code, *verification_uri, *verification_uri_complete;
 };
+
 struct daemon_set_config_request {
 	const char *username, *profile;
 	struct daemon_settings set;
 };
+
 struct daemon_up_request {
 	DAEMON_OPT(const char *, profile);
 	DAEMON_OPT(const char *, username);
 	bool async;
 };
+
 struct daemon_profile_request { /* Logout, SwitchProfile: same two optional fields */
 	DAEMON_OPT(const char *, profile);
 	DAEMON_OPT(const char *, username);
 };
+
 struct daemon_status_request {
 	bool full, probes;
 	DAEMON_OPT(bool, wait_for_ready);
@@ -84,12 +89,14 @@ struct daemon_server_state { /* management, signal */
 	bool connected;
 	const char *error;
 };
+
 struct daemon_relay_state { /* relays and, first, STUN servers */
 	const char *uri;
 	bool available;
 	const char *error;
 	const char *transport;
 };
+
 struct daemon_peer_state {
 	const char *ip, *ipv6, *key, *fqdn;
 	const char *status; /* Idle Connecting Connected */
@@ -106,12 +113,14 @@ struct daemon_peer_state {
 	bool rosenpass;
 	const char *reason; /* ours, field 1001: one sentence why not connected, or how */
 };
+
 struct daemon_event {
 	const char *id;
 	int severity, category;
 	const char *message, *user_message;
 	ln_wall at;
 };
+
 struct daemon_status_response {
 	const char *status; /* Idle Connecting Connected NeedsLogin LoginFailed SessionExpired */
 	const char *version;
@@ -130,14 +139,15 @@ struct daemon_status_response {
 	bool lazy;
 	ln_wall session_expires; /* 0 none */
 };
+
 struct daemon_active_profile { /* GetActiveProfileResponse */
 	const char *name, *username, *id;
 };
 
-#define DAEMON_CODEC(name)                                                                        \
-	LN_MUST_CHECK int daemon_##name##_read(struct slice msg, struct arena *a,                 \
-					       struct daemon_##name *ret);                        \
-	void daemon_##name##_write(struct str *dst, const struct daemon_##name *m)
+#define DAEMON_CODEC(name)                                                                         \
+ LN_MUST_CHECK int daemon_##name##_read(struct slice msg, struct arena *a,                         \
+					struct daemon_##name *ret);                                \
+ void daemon_##name##_write(struct str *dst, const struct daemon_##name *m)
 
 DAEMON_CODEC(login_request);
 DAEMON_CODEC(login_response);

@@ -19,7 +19,13 @@
 #include "lib/base/time.h"
 #include "lib/ice/ice_cand.h"
 
-enum ice_state { ICE_NEW, ICE_CHECKING, ICE_CONNECTED, ICE_DISCONNECTED, ICE_FAILED };
+enum ice_state {
+	ICE_NEW,
+	ICE_CHECKING,
+	ICE_CONNECTED,
+	ICE_DISCONNECTED,
+	ICE_FAILED
+};
 
 struct ice_agent_conf {
 	bool controlling;
@@ -28,10 +34,10 @@ struct ice_agent_conf {
 	ln_time keepalive;        /* 0 = 2 s between checks of the selected pair */
 	ln_time disconnect_after; /* 0 = 6 s of silence on the selected pair */
 	ln_time fail_after;       /* 0 = 12 s of checking without a selected pair */
-	ln_time wait_srflx;       /* 0 = 500 ms before a srflx pair may be nominated; host waits 0 */
-	ln_time wait_prflx;       /* 0 = 1000 ms */
-	ln_time wait_relay;       /* 0 = 2000 ms */
-	unsigned max_remote;      /* 0 = 64 remote candidates */
+	ln_time wait_srflx;  /* 0 = 500 ms before a srflx pair may be nominated; host waits 0 */
+	ln_time wait_prflx;  /* 0 = 1000 ms */
+	ln_time wait_relay;  /* 0 = 2000 ms */
+	unsigned max_remote; /* 0 = 64 remote candidates */
 	/* Overlay networks: no check is sent there and none is accepted from there (spec 4.5). */
 	struct ip_prefix overlay[4];
 	unsigned noverlay;
@@ -63,8 +69,9 @@ struct ice_report {
 	unsigned local_host, local_srflx; /* candidates by type */
 	unsigned remote_host, remote_srflx, remote_prflx, remote_relay;
 	unsigned pairs, pairs_answered;
-	unsigned checks_sent, checks_answered, checks_received, checks_refused; /* refused: bad MAC */
-	bool remote_known; /* remote credentials have arrived */
+	unsigned checks_sent, checks_answered, checks_received,
+		checks_refused; /* refused: bad MAC */
+	bool remote_known;      /* remote credentials have arrived */
 	bool selected;
 	struct ice_pair_info pair; /* when selected: current, rtt refreshed by keepalives */
 	unsigned keepalives_sent, keepalives_lost;

@@ -14,7 +14,13 @@
 #define ICE_FOUNDATION_MAX 32
 #define ICE_CAND_TEXT_MAX 512
 
-enum ice_cand_type { ICE_CAND_HOST, ICE_CAND_SRFLX, ICE_CAND_PRFLX, ICE_CAND_RELAY };
+enum ice_cand_type {
+	ICE_CAND_HOST,
+	ICE_CAND_SRFLX,
+	ICE_CAND_PRFLX,
+	ICE_CAND_RELAY
+};
+
 const char *ice_cand_type_name(enum ice_cand_type t); /* "host" ... */
 
 struct ice_cred {
@@ -39,7 +45,8 @@ void ice_cred_generate(struct ice_cred *ret, const struct ln_rng *rng);
 LN_MUST_CHECK int ice_cred_parse(struct slice payload, struct ice_cred *ret);
 /* Priority with type preference and the given local preference (RFC 8445 5.1.2.1). */
 uint32_t ice_cand_priority(enum ice_cand_type t, uint16_t local_pref);
-/* Fills foundation (CRC-32 of type, address, "udp4"/"udp6"), priority (local pref 65535) and cid. */
+/* Fills foundation (CRC-32 of type, address, "udp4"/"udp6"), priority (local pref 65535) and cid.
+ */
 void ice_cand_init(struct ice_cand *c, enum ice_cand_type t, const struct ip_ep *addr,
 		   const struct ip_ep *related, const char *ufrag, const struct ln_rng *rng);
 LN_MUST_CHECK int ice_cand_parse(struct slice text, struct ice_cand *ret);

@@ -21,14 +21,17 @@ struct mgmt_envelope {
 	struct wg_key key; /* sender, canonicalised from the text */
 	struct slice body; /* sealed */
 };
-LN_MUST_CHECK int mgmt_envelope_read(struct slice msg, struct mgmt_envelope *ret); /* body: in place */
+
+LN_MUST_CHECK int mgmt_envelope_read(struct slice msg,
+				     struct mgmt_envelope *ret); /* body: in place */
 void mgmt_envelope_write(struct str *dst, const struct wg_key *key, struct slice body);
 
 /* ServerKeyResponse */
 LN_MUST_CHECK int mgmt_server_key_read(struct slice msg, struct wg_key *ret);
 void mgmt_server_key_write(struct str *dst, const struct wg_key *key, ln_wall expires);
 
-/* --- what an agent says about its host ----------------------------------------------------------*/
+/* --- what an agent says about its host
+ * ----------------------------------------------------------*/
 
 struct mgmt_net_address {
 	const char *prefix; /* text "192.168.1.7/24" */
@@ -55,7 +58,10 @@ enum mgmt_flag { /* bit numbers = field numbers of Flags */
 	MGMT_FLAG_NO_IPV6 = 16,
 };
 
-enum mgmt_capability { MGMT_CAP_SOURCE_PREFIXES = 1, MGMT_CAP_IPV6_OVERLAY = 2 }; /* bit numbers */
+enum mgmt_capability {
+	MGMT_CAP_SOURCE_PREFIXES = 1,
+	MGMT_CAP_IPV6_OVERLAY = 2
+}; /* bit numbers */
 
 struct mgmt_meta { /* PeerSystemMeta; strings never null */
 	const char *hostname, *go_os, *kernel, *core, *platform, *os, *version, *ui_version;
@@ -69,6 +75,7 @@ struct mgmt_meta { /* PeerSystemMeta; strings never null */
 	uint32_t capabilities; /* 1u << enum mgmt_capability */
 	int32_t sync_version;  /* highest SyncResponse format understood */
 };
+
 bool mgmt_meta_is_empty(const struct mgmt_meta *m);
 
 struct mgmt_login_request {
@@ -80,6 +87,7 @@ struct mgmt_login_request {
 	const char *const *dns_labels;
 	size_t ndns_labels;
 };
+
 LN_MUST_CHECK int mgmt_login_request_read(struct slice msg, struct arena *a,
 					  struct mgmt_login_request *ret);
 void mgmt_login_request_write(struct str *dst, const struct mgmt_login_request *m,
@@ -89,17 +97,19 @@ struct mgmt_sync_request { /* also SyncMetaRequest */
 	bool has_meta;
 	struct mgmt_meta meta;
 };
+
 LN_MUST_CHECK int mgmt_sync_request_read(struct slice msg, struct arena *a,
 					 struct mgmt_sync_request *ret);
 void mgmt_sync_request_write(struct str *dst, const struct mgmt_sync_request *m);
 
-/* --- what the server answers --------------------------------------------------------------------*/
+/* --- what the server answers
+ * --------------------------------------------------------------------*/
 
 struct mgmt_host { /* HostConfig, ProtectedHostConfig */
 	const char *uri;
-	bool https;        /* protocol HTTPS (signal: TLS) */
-	uint8_t protocol;  /* as sent */
-	const char *user;  /* TURN only */
+	bool https;       /* protocol HTTPS (signal: TLS) */
+	uint8_t protocol; /* as sent */
+	const char *user; /* TURN only */
 	const char *password;
 };
 
@@ -122,7 +132,12 @@ struct mgmt_servers { /* NetbirdConfig */
 };
 
 /* Session deadline, three states (3.6). */
-enum mgmt_deadline_kind { MGMT_DEADLINE_ABSENT, MGMT_DEADLINE_NONE, MGMT_DEADLINE_AT };
+enum mgmt_deadline_kind {
+	MGMT_DEADLINE_ABSENT,
+	MGMT_DEADLINE_NONE,
+	MGMT_DEADLINE_AT
+};
+
 struct mgmt_deadline {
 	enum mgmt_deadline_kind kind;
 	ln_wall at;
@@ -135,6 +150,7 @@ struct mgmt_login_response {
 	struct netmap_self self;
 	struct mgmt_deadline deadline;
 };
+
 LN_MUST_CHECK int mgmt_login_response_read(struct slice msg, struct arena *a,
 					   struct mgmt_login_response *ret);
 void mgmt_login_response_write(struct str *dst, const struct mgmt_login_response *m);
@@ -142,23 +158,26 @@ void mgmt_login_response_write(struct str *dst, const struct mgmt_login_response
 struct mgmt_sync_response {
 	bool has_servers;
 	struct mgmt_servers servers;
-	bool has_map;              /* false: configuration only (4.6) */
+	bool has_map; /* false: configuration only (4.6) */
 	struct netmap map;
 	struct mgmt_deadline deadline;
-	int32_t version;           /* 1 = components, which we do not ask for: LN_E_UNSUPPORTED */
+	int32_t version; /* 1 = components, which we do not ask for: LN_E_UNSUPPORTED */
 };
+
 LN_MUST_CHECK int mgmt_sync_response_read(struct slice msg, struct arena *a,
 					  struct mgmt_sync_response *ret);
 
-struct mgmt_map_options { /* what the receiver understands; from its meta */
-	bool source_prefixes;      /* capability 1 */
-	bool port_ranges;          /* version >= 0.48.0 or development */
-	bool deprecated_peers;     /* version < 0.29.3, unparsable or pre-release: copy in field 3 */
+struct mgmt_map_options {      /* what the receiver understands; from its meta */
+	bool source_prefixes;  /* capability 1 */
+	bool port_ranges;      /* version >= 0.48.0 or development */
+	bool deprecated_peers; /* version < 0.29.3, unparsable or pre-release: copy in field 3 */
 };
+
 void mgmt_sync_response_write(struct str *dst, const struct mgmt_sync_response *m,
 			      const struct mgmt_map_options *opt);
 /* The removal message (4.3): serial, remotePeersIsEmpty, firewallRulesIsEmpty, ForwarderPort. */
 void mgmt_removal_write(struct str *dst, uint64_t serial, uint32_t forwarder_port);
 
-/* Versions (trap 16): -1, 0, 1; development builds are newest; "" is oldest; suffix after '-' cut. */
+/* Versions (trap 16): -1, 0, 1; development builds are newest; "" is oldest; suffix after '-' cut.
+ */
 int mgmt_version_cmp(const char *a, const char *b);

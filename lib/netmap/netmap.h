@@ -21,37 +21,46 @@ enum netmap_protocol { /* numbers of the wire (management-protocol 1.5) */
 	NETMAP_PROTO_CUSTOM = 5,
 	NETMAP_PROTO_SSH = 6,
 };
-enum netmap_direction { NETMAP_IN = 0, NETMAP_OUT = 1 };
-enum netmap_action { NETMAP_ACCEPT = 0, NETMAP_DROP = 1 };
+
+enum netmap_direction {
+	NETMAP_IN = 0,
+	NETMAP_OUT = 1
+};
+
+enum netmap_action {
+	NETMAP_ACCEPT = 0,
+	NETMAP_DROP = 1
+};
 
 struct netmap_peer {
 	struct wg_key key;
-	struct ip_addr v4;            /* family 0 when absent */
+	struct ip_addr v4; /* family 0 when absent */
 	struct ip_addr v6;
-	const struct ip_prefix *allowed; /* decoded allowedIps; the encoder derives them from v4, v6 */
+	const struct ip_prefix
+		*allowed; /* decoded allowedIps; the encoder derives them from v4, v6 */
 	size_t nallowed;
 	const char *fqdn;
 	const char *agent_version;
-	struct slice ssh_key;         /* text of the SSH host key; may be empty */
+	struct slice ssh_key; /* text of the SSH host key; may be empty */
 };
 
 struct netmap_rule {
-	struct ip_prefix peer;        /* other side; /0 = any */
+	struct ip_prefix peer; /* other side; /0 = any */
 	enum netmap_direction direction;
 	enum netmap_action action;
 	enum netmap_protocol protocol;
-	uint16_t port_first;          /* 0 = all ports */
-	uint16_t port_last;           /* == port_first for a single port */
-	const char *policy_id;        /* id of the policy rule */
+	uint16_t port_first;   /* 0 = all ports */
+	uint16_t port_last;    /* == port_first for a single port */
+	const char *policy_id; /* id of the policy rule */
 };
 
-struct netmap_self { /* PeerConfig */
-	struct ip_prefix address;     /* own v4 with the length of the account network */
-	struct ip_prefix address_v6;  /* family 0 = none */
+struct netmap_self {                 /* PeerConfig */
+	struct ip_prefix address;    /* own v4 with the length of the account network */
+	struct ip_prefix address_v6; /* family 0 = none */
 	const char *fqdn;
 	bool lazy_connections;
 	bool routing_peer_dns;
-	uint16_t mtu;                 /* 0 = not set */
+	uint16_t mtu; /* 0 = not set */
 };
 
 struct netmap {
@@ -70,5 +79,5 @@ struct netmap {
 	bool peers_is_empty;
 	bool rules_is_empty;
 	bool dns_enabled;
-	uint32_t dns_forwarder_port;  /* server: 22054 or 5353 */
+	uint32_t dns_forwarder_port; /* server: 22054 or 5353 */
 };

@@ -27,6 +27,7 @@ struct signal_envelope {
 	struct slice remote_key;
 	struct slice body;
 };
+
 /* Scans the outer message only; unknown fields are skipped. LN_E_MALFORMED. */
 LN_MUST_CHECK int signal_envelope_read(struct slice msg, struct signal_envelope *ret);
 void signal_envelope_write(struct str *dst, struct slice key, struct slice remote_key,
@@ -39,12 +40,13 @@ struct signal_body {
 	const char *version;
 	bool has_relay;
 	const char *relay_address;
-	struct ip_addr relay_ip;   /* family 0 absent or malformed */
-	bool has_session;          /* false also when the length is not 5 */
+	struct ip_addr relay_ip; /* family 0 absent or malformed */
+	bool has_session;        /* false also when the length is not 5 */
 	uint8_t session[SIGNAL_SESSION_LEN];
 	struct slice rosenpass_key;
 	const char *rosenpass_addr;
 };
+
 LN_MUST_CHECK int signal_body_read(struct slice msg, struct arena *a, struct signal_body *ret);
 /* OFFER and ANSWER always carry an (empty) rosenpassConfig. */
 void signal_body_write(struct str *dst, const struct signal_body *m);

@@ -12,7 +12,12 @@
 
 #define STUN_QUERY_SERVERS_MAX 16
 
-enum stun_query_state { STUN_QUERY_IDLE, STUN_QUERY_WAITING, STUN_QUERY_ANSWERED, STUN_QUERY_FAILED };
+enum stun_query_state {
+	STUN_QUERY_IDLE,
+	STUN_QUERY_WAITING,
+	STUN_QUERY_ANSWERED,
+	STUN_QUERY_FAILED
+};
 
 struct stun_query_server {
 	struct ip_ep addr;
@@ -33,11 +38,16 @@ void stun_query_start(struct stun_query *q, ln_time now, ln_time max_age);
 int stun_query_input(struct stun_query *q, ln_time now, const struct ip_ep *from, struct slice pkt);
 
 struct stun_query_out {
-	enum { STUN_QUERY_SEND, STUN_QUERY_MAPPED, STUN_QUERY_GAVE_UP } kind;
+	enum {
+		STUN_QUERY_SEND,
+		STUN_QUERY_MAPPED,
+		STUN_QUERY_GAVE_UP
+	} kind;
 	struct ip_ep server;
 	struct slice data;   /* SEND */
 	struct ip_ep mapped; /* MAPPED: sent for every answer, also an unchanged one */
 };
+
 bool stun_query_poll(struct stun_query *q, ln_time now, struct mslice buf,
 		     struct stun_query_out *out);
 ln_time stun_query_deadline(const struct stun_query *q);

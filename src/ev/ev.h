@@ -37,18 +37,25 @@ struct ev_timer {
 	void (*fn)(struct ev_timer *t);
 	void *impl; /* owned by ev */
 };
+
 void ev_timer_init(struct ev_timer *t, struct ev_loop *l, void (*fn)(struct ev_timer *t));
 void ev_timer_at(struct ev_timer *t, ln_time deadline);
+
 static inline void ev_timer_after(struct ev_timer *t, ln_time delay)
 {
 	ev_timer_at(t, ev_now() + delay);
 }
+
 void ev_timer_stop(struct ev_timer *t);
 /* Stops for good and gives back what ev holds; required before the owner is freed. */
 void ev_timer_fini(struct ev_timer *t);
 
 /* Readiness of a descriptor the caller owns. Close it only after ev_io_fini(). */
-enum ev_io_events { EV_READ = 1, EV_WRITE = 2 };
+enum ev_io_events {
+	EV_READ = 1,
+	EV_WRITE = 2
+};
+
 struct ev_io {
 	struct ev_loop *loop;
 	void (*fn)(struct ev_io *io, unsigned events);
@@ -56,6 +63,7 @@ struct ev_io {
 	unsigned want;
 	void *impl;
 };
+
 LN_MUST_CHECK int ev_io_init(struct ev_io *io, struct ev_loop *l, int fd,
 			     void (*fn)(struct ev_io *io, unsigned events));
 void ev_io_want(struct ev_io *io, unsigned events); /* 0 pauses */
@@ -79,6 +87,7 @@ struct ev_signal {
 	void (*fn)(struct ev_signal *s, int signum);
 	void *impl;
 };
+
 LN_MUST_CHECK int ev_signal_start(struct ev_signal *s, struct ev_loop *l, int signum,
 				  void (*fn)(struct ev_signal *s, int signum));
 void ev_signal_fini(struct ev_signal *s);

@@ -15,6 +15,7 @@
 #include "lib/base/ip.h"
 #include "lib/base/slice.h"
 #include "lib/base/time.h"
+
 #include "src/ev/ev.h"
 
 /* Numbers of the gRPC specification; they travel in grpc-status. */
@@ -37,6 +38,7 @@ enum grpc_status {
 	GRPC_DATA_LOSS = 15,
 	GRPC_UNAUTHENTICATED = 16,
 };
+
 const char *grpc_status_name(enum grpc_status s); /* "NOT_FOUND" */
 
 struct grpc_call;
@@ -92,7 +94,8 @@ void grpc_server_add(struct grpc_server *s, const struct grpc_method *rows, size
  * Takes over a connected, non-blocking descriptor (h2c with prior knowledge). `first` are bytes
  * already read. The front uses the fuller net_h2.h for TLS.
  */
-void grpc_server_accept(struct grpc_server *s, int fd, const struct ip_ep *peer, struct slice first);
+void grpc_server_accept(struct grpc_server *s, int fd, const struct ip_ep *peer,
+			struct slice first);
 /* Listens on a Unix socket path with `mode`; removes a stale socket that refuses connections. */
 LN_MUST_CHECK int grpc_server_listen_unix(struct grpc_server *s, const char *path, unsigned mode,
 					  struct ln_fail *f);
@@ -100,7 +103,8 @@ LN_MUST_CHECK int grpc_server_listen_unix(struct grpc_server *s, const char *pat
 void grpc_server_drain(struct grpc_server *s, ln_time limit, void (*done)(void *arg), void *arg);
 void grpc_server_free(struct grpc_server *s); /* closes everything; closed() callbacks still come */
 
-/* Response headers now, before any message (signal's registered mark). At most once, before send. */
+/* Response headers now, before any message (signal's registered mark). At most once, before send.
+ */
 LN_MUST_CHECK int grpc_call_send_headers(struct grpc_call *c, const struct grpc_kv *kv, size_t n);
 /* Ends the call after what is queued. `text` is percent-encoded here; may be null. */
 void grpc_call_finish(struct grpc_call *c, enum grpc_status status, const char *text);
@@ -118,7 +122,7 @@ ln_time grpc_call_deadline(const struct grpc_call *c);
 /* --- client -----------------------------------------------------------------------------------*/
 
 struct grpc_target {
-	const char *host;      /* name or address literal; null for a Unix socket */
+	const char *host; /* name or address literal; null for a Unix socket */
 	uint16_t port;
 	const char *unix_path; /* null for TCP */
 	bool tls;              /* verify against the system's roots, SNI and :authority = host */
@@ -126,13 +130,18 @@ struct grpc_target {
 	uint32_t fwmark;       /* SO_MARK, 0 = none */
 };
 
-enum grpc_channel_state { GRPC_IDLE, GRPC_CONNECTING, GRPC_READY, GRPC_FAILURE };
+enum grpc_channel_state {
+	GRPC_IDLE,
+	GRPC_CONNECTING,
+	GRPC_READY,
+	GRPC_FAILURE
+};
 
 struct grpc_channel_conf {
 	struct grpc_target target;
-	size_t max_message;  /* receive; 0 = 16 MiB */
-	ln_time dial_limit;  /* one attempt: resolve, connect, TLS, SETTINGS; 0 = 30 s */
-	ln_time keepalive;   /* PING after this much silence while a stream is open; 0 = 30 s */
+	size_t max_message; /* receive; 0 = 16 MiB */
+	ln_time dial_limit; /* one attempt: resolve, connect, TLS, SETTINGS; 0 = 30 s */
+	ln_time keepalive;  /* PING after this much silence while a stream is open; 0 = 30 s */
 	ln_time keepalive_answer; /* 0 = 10 s */
 	/* May be null. On FAILURE `why` says what happened in words ("connect to X: refused"). */
 	void (*on_state)(void *user, enum grpc_channel_state s, const char *why);
@@ -144,12 +153,13 @@ struct grpc_channel *grpc_channel_new(struct ev_loop *l, const struct grpc_chann
 /* Open calls end with CANCELLED (their closed callbacks come before the memory goes). */
 void grpc_channel_free(struct grpc_channel *ch);
 enum grpc_channel_state grpc_channel_state(const struct grpc_channel *ch);
-void grpc_channel_connect(struct grpc_channel *ch); /* start dialling now; no-op unless idle/failed */
+void grpc_channel_connect(
+	struct grpc_channel *ch); /* start dialling now; no-op unless idle/failed */
 /* Drops the connection; calls in flight fail UNAVAILABLE; the next call dials anew. */
 void grpc_channel_reset(struct grpc_channel *ch);
 
 struct grpc_client_cbs {
-	void (*headers)(struct grpc_call *c);                    /* response headers; may be null */
+	void (*headers)(struct grpc_call *c); /* response headers; may be null */
 	void (*message)(struct grpc_call *c, struct slice msg);
 	/* Last callback. text is decoded, never null. */
 	void (*closed)(struct grpc_call *c, enum grpc_status status, const char *text);

@@ -17,12 +17,29 @@
 #include "lib/base/time.h"
 #include "lib/crypto/key.h"
 
-enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_TRACE };
+enum log_level {
+	LOG_ERROR,
+	LOG_WARN,
+	LOG_INFO,
+	LOG_DEBUG,
+	LOG_TRACE
+};
 
 struct log_kv {
 	const char *key;
-	enum { LOG_KV_STR, LOG_KV_SLICE, LOG_KV_INT, LOG_KV_UINT, LOG_KV_EP, LOG_KV_IP, LOG_KV_KEY,
-	       LOG_KV_ERR, LOG_KV_DUR } type;
+
+	enum {
+		LOG_KV_STR,
+		LOG_KV_SLICE,
+		LOG_KV_INT,
+		LOG_KV_UINT,
+		LOG_KV_EP,
+		LOG_KV_IP,
+		LOG_KV_KEY,
+		LOG_KV_ERR,
+		LOG_KV_DUR
+	} type;
+
 	union {
 		const char *s;
 		struct slice b;
@@ -48,13 +65,13 @@ void obs_log(enum log_level level, const char *module, const char *text, const s
 	     size_t nkv);
 bool obs_log_on(enum log_level level, const char *module);
 
-#define LOG_AT(level, module, text, ...)                                                   \
-	do {                                                                               \
-		if (obs_log_on(level, module)) {                                           \
-			const struct log_kv log_kv_[] = { __VA_ARGS__ };                   \
-			obs_log(level, module, text, log_kv_, LN_COUNT(log_kv_));          \
-		}                                                                          \
-	} while (0)
+#define LOG_AT(level, module, text, ...)                                                           \
+ do {                                                                                              \
+  if (obs_log_on(level, module)) {                                                                 \
+   const struct log_kv log_kv_[] = { __VA_ARGS__ };                                                \
+   obs_log(level, module, text, log_kv_, LN_COUNT(log_kv_));                                       \
+  }                                                                                                \
+ } while (0)
 #define log_error(module, text, ...) LOG_AT(LOG_ERROR, module, text, ##__VA_ARGS__)
 #define log_warn(module, text, ...) LOG_AT(LOG_WARN, module, text, ##__VA_ARGS__)
 #define log_info(module, text, ...) LOG_AT(LOG_INFO, module, text, ##__VA_ARGS__)
@@ -66,6 +83,7 @@ struct log_limit {
 	ln_time next;
 	uint64_t dropped;
 };
+
 bool log_limit_pass(struct log_limit *l, ln_time now, ln_time interval);
 
 /*

@@ -15,7 +15,7 @@
 
 #define PLAT_IFNAME_MAX 16
 
-struct plat_rule {      /* inbound filter on the overlay interface; spec agent 5.2, 5.3 */
+struct plat_rule {               /* inbound filter on the overlay interface; spec agent 5.2, 5.3 */
 	struct ip_prefix source; /* /0 = any */
 	uint8_t protocol;        /* IP protocol number; 0 = all. 1 means ICMP in v4, ICMPv6 in v6 */
 	uint16_t port_first;     /* 0 = all ports */
@@ -29,18 +29,19 @@ struct plat_want {
 	bool up;
 	const struct ip_prefix *addresses; /* with host bits: 100.90.1.2/16 */
 	size_t naddresses;
-	const struct ip_prefix *routes;    /* via the interface, beyond the connected ones */
+	const struct ip_prefix *routes; /* via the interface, beyond the connected ones */
 	size_t nroutes;
 	/* Filter: absent = no table of ours (everything open). */
 	bool filter;
-	const char *filter_table;          /* "netbird" by default; one per network */
-	bool filter_allow_all;             /* old server without rules: accept everything */
+	const char *filter_table; /* "netbird" by default; one per network */
+	bool filter_allow_all;    /* old server without rules: accept everything */
 	const struct plat_rule *rules;
 	size_t nrules;
 };
 
 struct plat;
-/* state_dir: where the journal of undo information lies (0700). f: what is missing and what to do. */
+/* state_dir: where the journal of undo information lies (0700). f: what is missing and what to do.
+ */
 LN_MUST_CHECK int plat_new(const char *state_dir, struct plat **ret, struct ln_fail *f);
 void plat_free(struct plat *p); /* leaves the host as it is */
 /* Brings the host to `want`; applying the same twice sends nothing the second time. On failure
@@ -62,6 +63,7 @@ struct plat_addr {
 	uint8_t mac[6];
 	bool up, loopback, temporary, deprecated, tentative;
 };
+
 /* Up to `cap` addresses of all interfaces; the number found, or -errno. */
 LN_MUST_CHECK int plat_addresses(struct plat *p, struct plat_addr *ret, size_t cap);
 
@@ -69,17 +71,25 @@ struct plat_sysinfo { /* what management wants to know; spec agent 2.5 "System i
 	char hostname[256], kernel[64], kernel_version[128], platform[64], os[128], os_version[64];
 	char serial[128], product[128], manufacturer[128], cloud[64], environment[64];
 };
+
 void plat_sysinfo(struct plat *p, struct plat_sysinfo *ret);
 
 /*
  * Changes of links, addresses and default routes: a descriptor that turns readable, and what came.
  */
-enum plat_event_kind { PLAT_EV_NONE, PLAT_EV_ADDRESS, PLAT_EV_DEFAULT_ROUTE, PLAT_EV_LINK };
+enum plat_event_kind {
+	PLAT_EV_NONE,
+	PLAT_EV_ADDRESS,
+	PLAT_EV_DEFAULT_ROUTE,
+	PLAT_EV_LINK
+};
+
 struct plat_event {
 	enum plat_event_kind kind;
 	unsigned ifindex;
 	bool gone; /* link deleted, address or route removed */
 };
+
 int plat_event_fd(struct plat *p);
 /* false when nothing is waiting. */
 bool plat_event_next(struct plat *p, struct plat_event *ret);

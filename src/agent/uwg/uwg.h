@@ -13,22 +13,23 @@
 #include "lib/base/slice.h"
 #include "lib/base/time.h"
 #include "lib/crypto/key.h"
+
 #include "src/ev/ev.h"
 
 struct uwg_conf {
-	const char *ifname;            /* created as TUN; an interface of that name must not exist */
-	unsigned mtu;                  /* of the TUN */
-	uint16_t port;                 /* wanted UDP port; 0 or busy: the kernel chooses */
-	uint32_t fwmark;               /* SO_MARK of the UDP sockets; 0 none */
-	const struct wg_secret *key;   /* copied */
+	const char *ifname;          /* created as TUN; an interface of that name must not exist */
+	unsigned mtu;                /* of the TUN */
+	uint16_t port;               /* wanted UDP port; 0 or busy: the kernel chooses */
+	uint32_t fwmark;             /* SO_MARK of the UDP sockets; 0 none */
+	const struct wg_secret *key; /* copied */
 };
 
 struct uwg_peer_conf {
 	struct wg_key key;
-	struct wg_secret psk;                 /* all zero = none */
-	const struct ip_prefix *allowed;      /* replaces the list */
+	struct wg_secret psk;            /* all zero = none */
+	const struct ip_prefix *allowed; /* replaces the list */
 	size_t nallowed;
-	uint16_t keepalive;                   /* seconds; 0 off */
+	uint16_t keepalive; /* seconds; 0 off */
 };
 
 enum uwg_event_kind {
@@ -37,8 +38,9 @@ enum uwg_event_kind {
 			     once a second per peer; the packet stays queued until an endpoint comes */
 	UWG_EV_HANDSHAKE, /* a session was established with `key` */
 	UWG_EV_ROAMED,    /* an authenticated packet of `key` came from another endpoint `from` */
-	UWG_EV_SEND_FAILED, /* a handshake could not be sent to `from`: `err` (ENETUNREACH, EPERM ...) */
-	UWG_EV_DOWN,      /* the TUN is gone; the device has stopped working: `err` */
+	UWG_EV_SEND_FAILED, /* a handshake could not be sent to `from`: `err` (ENETUNREACH, EPERM
+			       ...) */
+	UWG_EV_DOWN,        /* the TUN is gone; the device has stopped working: `err` */
 };
 
 struct uwg_event {
@@ -68,7 +70,7 @@ LN_MUST_CHECK int uwg_new(struct ev_loop *l, const struct uwg_conf *conf, uwg_ev
 /* Joins the thread, removes the interface. No event comes afterwards. */
 void uwg_free(struct uwg *u);
 
-uint16_t uwg_port(const struct uwg *u);      /* the port in use */
+uint16_t uwg_port(const struct uwg *u); /* the port in use */
 const char *uwg_ifname(const struct uwg *u);
 unsigned uwg_ifindex(const struct uwg *u);
 
