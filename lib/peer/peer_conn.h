@@ -1,0 +1,154 @@
+#pragma once
+/*
+ * The connection to one remote peer: when to offer, what to answer, which ICE negotiation counts,
+ * when WireGuard gets which endpoint, when to sleep (spec signal-and-connection 2 and 5).
+ *
+ * Pure core: verbs and inputs change it, peer_conn_poll() hands out one effect at a time (call it
+ * until it says false after every verb and when peer_conn_deadline() has passed). It owns at most
+ * one ice_agent, the current negotiation. The owner (engine or simulator) sends messages and
+ * datagrams, programs WireGuard, gathers addresses and keeps one `struct peer_local` for all peers.
+ *
+ * States: IDLE (closed: nothing is sent) -> CONNECTING (offers by the guard's schedule) ->
+ * CONNECTED (a pair is selected) -> CONNECTING (pair lost) ...; lazy peers fall back to IDLE when
+ * no data came for `idle_after`, or when the other side says GO_IDLE.
+ */
+#include "lib/base/err.h"
+#include "lib/base/ip.h"
+#include "lib/base/rng.h"
+#include "lib/base/slice.h"
+#include "lib/base/time.h"
+#include "lib/crypto/key.h"
+#include "lib/ice/ice_agent.h"
+#include "lib/ice/ice_cand.h"
+#include "lib/signal/signal_msg.h"
+
+#define PEER_LOCAL_HOSTS_MAX 24
+#define PEER_LOCAL_SRFLX_MAX 8
+#define PEER_BUF_MIN 1280 /* bytes poll wants */
+
+enum peer_state {
+	PEER_IDLE,
+	PEER_CONNECTING,
+	PEER_CONNECTED
+};
+
+const char *peer_state_name(enum peer_state s); /* "Idle" "Connecting" "Connected" */
+
+/*
+ * What is known about our own addresses; shared by all peers of a network, owned by the owner,
+ * who changes it only between calls and then calls peer_conn_local_changed() on every peer.
+ */
+struct peer_local {
+	struct ip_ep hosts[PEER_LOCAL_HOSTS_MAX]; /* address and WireGuard port */
+	unsigned nhosts;
+	struct ip_ep srflx[PEER_LOCAL_SRFLX_MAX]; /* what STUN servers saw, without doubles */
+	unsigned nsrflx;
+	uint16_t wg_port;
+	/* For the reason sentence only. */
+	unsigned stun_servers, stun_answered, stun_waiting;
+	struct ip_ep stun_silent; /* a server that gave no answer; family 0 none */
+	bool nat_per_destination; /* two servers of one family saw different ports of ours */
+	bool udp_refused;         /* the host refuses to send (EPERM, ENETUNREACH) */
+	bool signal_down;         /* no signal stream: nothing can be negotiated */
+};
+
+struct peer_conn_conf {
+	struct wg_key own;
+	struct wg_key remote;
+	const struct peer_local *local; /* stays valid for the life of the connection */
+	const char *version;            /* copied; goes into offers */
+	bool lazy;                      /* start IDLE, sleep when quiet */
+	struct ip_prefix overlay[4];    /* never a path for checks (spec 4.5) */
+	unsigned noverlay;
+	ln_time wait_srflx, wait_prflx, wait_relay; /* acceptance waits; 0 = 80, 120, 2,000 ms */
+	ln_time check_interval;                     /* 0 = the ICE core's default */
+	ln_time disconnect_after, fail_after;       /* 0 = 6 s, 12 s */
+	ln_time guard_first;    /* first interval of the guard after the early ones; 0 = 3 s */
+	ln_time guard_reset;    /* first interval after a loss; 0 = 0.8 s */
+	ln_time endpoint_delay; /* the non-controller waits for the handshake; 0 = 5 s */
+	ln_time repeat_after;   /* candidates once more; 0 = 200 ms */
+	ln_time idle_after;     /* lazy: no data for so long; 0 = 15 min */
+	ln_time idle_check;     /* 0 = 60 s */
+	ln_time watch_first;    /* WireGuard handshake due after the first path; 0 = 30 s */
+	ln_time watch_period;   /* and again this long after each; 0 = 210 s */
+	unsigned max_early;     /* candidates kept before their offer; 0 = 64 */
+	ln_time early_age;      /* 0 = 15 s */
+};
+
+struct peer_wg_stats {              /* the owner's answer to PEER_OUT_STATS */
+	ln_time last_handshake;     /* 0 never */
+	ln_time last_data_received; /* 0 never */
+};
+
+enum peer_out_kind {
+	PEER_OUT_SIGNAL,   /* seal out->body to the remote and send it; if out->token is not 0, call
+			      peer_conn_sent() when the send has ended. body.payload lies in the
+			      buffer */
+	PEER_OUT_DATAGRAM, /* send out->data to out->to from the WireGuard port */
+	PEER_OUT_ENDPOINT, /* out->to for WireGuard; see the fields below */
+	PEER_OUT_STATE,    /* state or the way changed: read peer_conn_info() */
+	PEER_OUT_GATHER,   /* fresh server-reflexive addresses are wanted */
+	PEER_OUT_STATS,    /* call peer_conn_wg_stats() */
+};
+
+struct peer_out {
+	enum peer_out_kind kind;
+	struct signal_body body;
+	uint64_t token;
+	struct ip_ep to;
+	struct slice data;
+	/* ENDPOINT */
+	bool initiate; /* send a handshake initiation now */
+	bool reset;    /* forget session keys first (remove the WireGuard peer, add it again) */
+	uint16_t keepalive; /* persistent keepalive that goes with it: 25, or 0 without endpoint */
+};
+
+struct peer_info { /* for status */
+	enum peer_state state;
+	ln_time since; /* of the state */
+	bool controller;
+	struct ice_report ice; /* of the current or, without one, the last negotiation */
+	unsigned offers_sent, offers_received, answers_received, negotiations, losses;
+	char version[64]; /* of the other side, from its last offer; "" unknown */
+	char reason[240]; /* one sentence: how it is connected, or why not */
+};
+
+struct peer_conn;
+struct peer_conn *peer_conn_new(const struct peer_conn_conf *conf, const struct ln_rng *rng,
+				ln_time now);
+void peer_conn_free(struct peer_conn *p);
+
+/* IDLE -> CONNECTING: new credentials, first offer at once. Nothing when open. */
+void peer_conn_open(struct peer_conn *p, ln_time now);
+/* -> IDLE; say_idle: tells the other side (GO_IDLE). Clears the endpoint. */
+void peer_conn_close(struct peer_conn *p, ln_time now, bool say_idle);
+/* A packet for this peer waits (UWG_EV_WANTED). Opens a lazy peer. */
+void peer_conn_wake(struct peer_conn *p, ln_time now);
+/* false: opens it for good. true: it may sleep from now on. */
+void peer_conn_set_lazy(struct peer_conn *p, ln_time now, bool lazy);
+
+/* A message of the other side (opened box). Wakes an idle peer unless it is GO_IDLE. 0, or
+ * LN_E_MALFORMED, LN_E_LIMIT, LN_E_UNSUPPORTED when it was ignored. */
+int peer_conn_signal(struct peer_conn *p, ln_time now, const struct signal_body *m);
+/* The send of the message with this token has ended; ok: the signal server took it. */
+void peer_conn_sent(struct peer_conn *p, ln_time now, uint64_t token, bool ok);
+/* A STUN datagram from the shared socket. 0 when it was ours, LN_E_NOTFOUND when not. */
+int peer_conn_stun(struct peer_conn *p, ln_time now, const struct ip_ep *from, struct slice pkt);
+/* *local changed: new candidates are sent. */
+void peer_conn_local_changed(struct peer_conn *p, ln_time now);
+/* Signal is back, or addresses changed: offer soon again (spec 5.4 "resets"). at_once: now. */
+void peer_conn_reset_guard(struct peer_conn *p, ln_time now, bool at_once);
+/* The path in use cannot work any more (its address is gone): negotiate anew. */
+void peer_conn_restart(struct peer_conn *p, ln_time now);
+/* WireGuard made a session with this peer. */
+void peer_conn_handshake(struct peer_conn *p, ln_time now);
+void peer_conn_wg_stats(struct peer_conn *p, ln_time now, const struct peer_wg_stats *s);
+
+/* One effect at a time; false when there is none. buf: at least PEER_BUF_MIN bytes. */
+bool peer_conn_poll(struct peer_conn *p, ln_time now, struct mslice buf, struct peer_out *out);
+ln_time peer_conn_deadline(const struct peer_conn *p);
+
+enum peer_state peer_conn_state(const struct peer_conn *p);
+bool peer_conn_negotiating(const struct peer_conn *p);  /* has an ICE agent */
+const char *peer_conn_ufrag(const struct peer_conn *p); /* own; "" when idle: for demultiplexing */
+void peer_conn_info(const struct peer_conn *p, struct peer_info *ret);
