@@ -1,0 +1,69 @@
+#!/bin/bash
+# Everything that proves linnet. ./test.sh runs all of it (root), ./test.sh quick what needs no root
+# and no namespaces. Ends with the line `N passed, N failed`.
+set -u
+cd "$(dirname "$(readlink -f "$0")")" || exit 1
+mode=${1:-all}
+case "$mode" in
+all | quick) ;;
+-h | --help | help)
+	cat <<EOF
+Usage: ./test.sh [all|quick]
+
+  all    lint, unit, vectors, fuzz replay, simulation, namespaces, interop (needs root; up to 30 minutes)
+  quick  lint, unit, vectors, fuzz replay (no root, no namespaces; under two minutes once built)
+
+NETBIRD_BIN and NETBIRD_SERVER_BIN name NetBird's agent and combined server: tests with them are
+skipped, and say so, while these are unset. Results as JUnit XML lie in build/results.
+EOF
+	exit 0
+	;;
+*)
+	echo "test.sh: unknown mode '$mode': all or quick" >&2
+	exit 2
+	;;
+esac
+
+fail() {
+	echo "test.sh: $*" >&2
+	echo "0 passed, 1 failed"
+	exit 1
+}
+
+tools/install-packages build run test lab || fail "packages are missing"
+rm -rf build/results
+mkdir -p build/results || fail "the folder build/results could not be made"
+
+# configure FOLDER OPTION...: as an ordinary `meson setup`, once.
+configure() {
+	local folder=$1
+	shift
+	[ -f "$folder/build.ninja" ] || meson setup "$folder" "$@" >build/results/setup.log 2>&1 ||
+		{ tail -n 20 build/results/setup.log; fail "$folder could not be configured"; }
+	ninja -C "$folder" >build/results/ninja.log 2>&1 ||
+		{ grep -E 'error|warning|FAILED' build/results/ninja.log | head -30; fail "$folder could not be built"; }
+}
+
+configure build/asan -Db_sanitize=address,undefined -Dwerror=true
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1:strict_string_checks=1
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+
+suites="--suite lint --suite unit --suite fuzz"
+[ "$mode" = all ] && suites="$suites --suite sim"
+# shellcheck disable=SC2086
+meson test -C build/asan --print-errorlogs --num-processes "$(nproc)" $suites | tail -n 60
+cp build/asan/meson-logs/testlog.junit.xml build/results/meson.xml 2>/dev/null || fail "meson left no results"
+
+if [ "$mode" = all ]; then
+	[ "$(id -u)" = 0 ] || fail "the namespace and interop tests need root (./test.sh quick does not)"
+	configure build/rel --buildtype release
+	if [ -n "$(find tests -name 'test_tsan_*.c' -o -path '*/unit/*' -name 'meson.build' | xargs grep -l "suite.*tsan" 2>/dev/null)" ]; then
+		configure build/tsan -Db_sanitize=thread
+		TSAN_OPTIONS=halt_on_error=1 meson test -C build/tsan --print-errorlogs --suite tsan | tail -n 20
+		cp build/tsan/meson-logs/testlog.junit.xml build/results/tsan.xml 2>/dev/null || fail "meson left no results (tsan)"
+	fi
+	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/netns LINNET_BUILD=$PWD/build/asan LINNET_REL=$PWD/build/rel \
+		LINNET_BIN=$PWD/build/asan /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider \
+		--junitxml build/results/pytest.xml tests/netns tests/interop
+fi
+exec /usr/bin/python3 tools/test-summary build/results
