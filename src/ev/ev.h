@@ -73,6 +73,12 @@ void ev_io_fini(struct ev_io *io);
 void ev_defer(struct ev_loop *l, void (*fn)(void *arg), void *arg);
 void ev_defer_free(struct ev_loop *l, void *p); /* free(p) at the end of the turn */
 
+/*
+ * Buffers of 64 KiB that all objects of a loop share, so that an idle one holds none. `which` is 0
+ * (what was read) or 1 (what will be written); the content is gone when the callback returns.
+ */
+struct mslice ev_scratch(struct ev_loop *l, unsigned which);
+
 /* From any thread: fn(arg) on the loop's thread, in the order posted. Thread-safe. */
 void ev_post(struct ev_loop *l, void (*fn)(void *arg), void *arg);
 

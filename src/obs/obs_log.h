@@ -57,7 +57,7 @@ struct log_kv {
 #define LOG_UINT(k, x) ((struct log_kv){ .key = (k), .type = LOG_KV_UINT, .v.u = (x) })
 #define LOG_EP(k, x) ((struct log_kv){ .key = (k), .type = LOG_KV_EP, .v.ep = (x) })
 #define LOG_IP(k, x) ((struct log_kv){ .key = (k), .type = LOG_KV_IP, .v.ip = (x) })
-#define LOG_KEY(k, x) ((struct log_kv){ .key = (k), .type = LOG_KV_KEY, .v.k = (x) })
+#define LOG_KEY(name, x) ((struct log_kv){ .key = (name), .type = LOG_KV_KEY, .v.k = (x) })
 #define LOG_ERRNO(x) ((struct log_kv){ .key = "error", .type = LOG_KV_ERR, .v.i = (x) })
 #define LOG_DUR(k, x) ((struct log_kv){ .key = (k), .type = LOG_KV_DUR, .v.i = (x) }) /* ns */
 
