@@ -1,0 +1,511 @@
+#include "lib/peer/peer_conn.h"
+
+#include <stdlib.h>
+
+#include "lib/peer/peer_internal.h"
+
+const char *peer_state_name(enum peer_state s)
+{
+	switch (s) {
+	case PEER_IDLE:
+		return "Idle";
+	case PEER_CONNECTING:
+		return "Connecting";
+	case PEER_CONNECTED:
+		return "Connected";
+	}
+	return "Idle";
+}
+
+/* --- life --------------------------------------------------------------------------------------*/
+
+static ln_time peer_conn_or(ln_time value, ln_time fallback)
+{
+	return value != 0 ? value : fallback;
+}
+
+static void peer_conn_defaults(struct peer_conn_conf *c)
+{
+	c->wait_srflx = peer_conn_or(c->wait_srflx, 80 * LN_MSEC);
+	c->wait_prflx = peer_conn_or(c->wait_prflx, 120 * LN_MSEC);
+	c->wait_relay = peer_conn_or(c->wait_relay, 2 * LN_SEC);
+	c->guard_first = peer_conn_or(c->guard_first, 3 * LN_SEC);
+	c->guard_reset = peer_conn_or(c->guard_reset, 800 * LN_MSEC);
+	c->endpoint_delay = peer_conn_or(c->endpoint_delay, 5 * LN_SEC);
+	c->repeat_after = peer_conn_or(c->repeat_after, 200 * LN_MSEC);
+	c->idle_after = peer_conn_or(c->idle_after, 15 * LN_MINUTE);
+	c->idle_check = peer_conn_or(c->idle_check, LN_MINUTE);
+	c->watch_first = peer_conn_or(c->watch_first, 30 * LN_SEC);
+	c->watch_period = peer_conn_or(c->watch_period, 210 * LN_SEC);
+	c->early_age = peer_conn_or(c->early_age, 15 * LN_SEC);
+	if (c->max_early == 0)
+		c->max_early = 64;
+}
+
+struct peer_conn *peer_conn_new(const struct peer_conn_conf *conf, const struct ln_rng *rng,
+				ln_time now)
+{
+	ln_assert(conf->local != NULL && conf->noverlay <= LN_COUNT(conf->overlay));
+	struct peer_conn *p = ln_alloc(sizeof(*p));
+	p->conf = *conf;
+	peer_conn_defaults(&p->conf);
+	if (conf->version != NULL) {
+		size_t n = LN_MIN(strlen(conf->version), sizeof(p->version) - 1);
+		memcpy(p->version, conf->version, n);
+	}
+	p->conf.version = p->version;
+	p->rng = rng;
+	p->lazy = conf->lazy;
+	p->controller = wg_key_text_cmp(&conf->own, &conf->remote) > 0;
+	p->since = now;
+	p->token_next = 1;
+	p->guard_at = LN_TIME_NEVER;
+	p->repeat_at = LN_TIME_NEVER;
+	p->ep_fallback_at = LN_TIME_NEVER;
+	p->watch_at = LN_TIME_NEVER;
+	p->idle_at = LN_TIME_NEVER;
+	if (!p->lazy)
+		peer_conn_open(p, now);
+	return p;
+}
+
+void peer_conn_free(struct peer_conn *p)
+{
+	if (p == NULL)
+		return;
+	peer_nego_fini(p);
+	free(p);
+}
+
+void peer_conn_set_state(struct peer_conn *p, ln_time now, enum peer_state s)
+{
+	p->want_state = true;
+	if (p->state == s)
+		return;
+	p->state = s;
+	p->since = now;
+}
+
+void peer_conn_open(struct peer_conn *p, ln_time now)
+{
+	if (p->state != PEER_IDLE)
+		return;
+	peer_conn_set_state(p, now, PEER_CONNECTING);
+	p->opened_at = now;
+	p->heard_at = now;
+	p->want_go_idle = false;
+	p->watch_lost = false;
+	p->path_lost = false;
+	p->idle_at = p->lazy ? now + p->conf.idle_check : LN_TIME_NEVER;
+	peer_nego_open(p, now);
+	peer_guard_start(p, now);
+}
+
+void peer_conn_close(struct peer_conn *p, ln_time now, bool say_idle)
+{
+	if (p->state == PEER_IDLE)
+		return;
+	peer_nego_fini(p);
+	p->want_offer = false;
+	p->want_answer = false;
+	p->want_go_idle = say_idle;
+	p->want_gather = false;
+	p->want_stats = false;
+	p->token_inflight = 0;
+	p->guard_at = LN_TIME_NEVER;
+	p->repeat_at = LN_TIME_NEVER;
+	p->ep_fallback_at = LN_TIME_NEVER;
+	p->watch_at = LN_TIME_NEVER;
+	p->idle_at = LN_TIME_NEVER;
+	peer_conn_endpoint_clear(p, true);
+	peer_conn_set_state(p, now, PEER_IDLE);
+}
+
+void peer_conn_wake(struct peer_conn *p, ln_time now)
+{
+	p->heard_at = now;
+	peer_conn_open(p, now);
+}
+
+void peer_conn_set_lazy(struct peer_conn *p, ln_time now, bool lazy)
+{
+	if (p->lazy == lazy)
+		return;
+	p->lazy = lazy;
+	if (!lazy) {
+		p->idle_at = LN_TIME_NEVER;
+		peer_conn_open(p, now);
+		return;
+	}
+	/* Whoever is open counts as active from now on (spec agent 2.7). */
+	p->heard_at = now;
+	p->idle_at = now + p->conf.idle_check;
+}
+
+/* --- inputs ------------------------------------------------------------------------------------*/
+
+int peer_conn_signal(struct peer_conn *p, ln_time now, const struct signal_body *m)
+{
+	switch (m->type) {
+	case SIGNAL_GO_IDLE:
+		/* Only a watched, connected lazy peer obeys; nothing is sent back (spec 1.8). */
+		if (!p->lazy || p->state != PEER_CONNECTED)
+			return LN_E_UNSUPPORTED;
+		peer_conn_close(p, now, false);
+		return 0;
+	case SIGNAL_OFFER:
+	case SIGNAL_ANSWER:
+	case SIGNAL_CANDIDATE:
+		break;
+	default:
+		return LN_E_UNSUPPORTED;
+	}
+	bool was_idle = p->state == PEER_IDLE;
+	p->heard_at = now;
+	peer_conn_open(p, now);
+	if (m->type == SIGNAL_CANDIDATE)
+		return peer_nego_candidate(p, now, m->payload);
+	int err = peer_nego_offer(p, now, m, m->type == SIGNAL_ANSWER);
+	/* Our answer does what an offer would: the guard speaks only if nothing follows it. */
+	if (err == 0 && was_idle && m->type == SIGNAL_OFFER && p->ice != NULL)
+		p->guard_at = now + 500 * LN_MSEC;
+	return err;
+}
+
+void peer_conn_sent(struct peer_conn *p, ln_time now, uint64_t token, bool ok)
+{
+	if (token == 0 || token != p->token_inflight)
+		return;
+	p->token_inflight = 0;
+	p->offer_failed = !ok;
+	if (ok)
+		peer_nego_announced(p, now);
+}
+
+/* A check that came before the offer did: kept, and answered when the credentials are known. */
+static int peer_conn_keep_packet(struct peer_conn *p, ln_time now, const struct ip_ep *from,
+				 struct slice pkt)
+{
+	char name[ICE_UFRAG_MAX + 2];
+	size_t n = strlen(p->cred.ufrag);
+	if (n == 0 || pkt.n > PEER_EARLY_PACKET_MAX)
+		return LN_E_NOTFOUND;
+	memcpy(name, p->cred.ufrag, n);
+	name[n] = ':';
+	if (memmem(pkt.p, pkt.n, name, n + 1) == NULL)
+		return LN_E_NOTFOUND;
+	if (p->early_packets == NULL)
+		p->early_packets = ln_calloc(PEER_EARLY_PACKETS, sizeof(*p->early_packets));
+	if (p->nearly_packets == PEER_EARLY_PACKETS) {
+		memmove(&p->early_packets[0], &p->early_packets[1],
+			(PEER_EARLY_PACKETS - 1) * sizeof(p->early_packets[0]));
+		p->nearly_packets--;
+	}
+	struct peer_early_packet *e = &p->early_packets[p->nearly_packets++];
+	e->from = *from;
+	e->at = now;
+	e->n = pkt.n;
+	memcpy(e->b, pkt.p, pkt.n);
+	return 0;
+}
+
+int peer_conn_stun(struct peer_conn *p, ln_time now, const struct ip_ep *from, struct slice pkt)
+{
+	if (p->state == PEER_IDLE)
+		return LN_E_NOTFOUND;
+	for (unsigned i = 0; i < p->conf.noverlay; i++)
+		if (ip_prefix_contains(&p->conf.overlay[i], &from->addr))
+			return LN_E_NOTFOUND;
+	if (p->ice == NULL)
+		return peer_conn_keep_packet(p, now, from, pkt);
+	int err = ice_agent_input(p->ice, now, from, pkt);
+	if (err == 0)
+		p->confirmed = true;
+	return err == LN_E_NOTFOUND ? err : 0;
+}
+
+void peer_conn_local_changed(struct peer_conn *p, ln_time now)
+{
+	peer_nego_sync_cands(p, now);
+}
+
+void peer_conn_reset_guard(struct peer_conn *p, ln_time now, bool at_once)
+{
+	if (p->state == PEER_IDLE)
+		return;
+	peer_guard_reset(p, now, at_once ? 0 : p->conf.guard_reset);
+}
+
+void peer_conn_restart(struct peer_conn *p, ln_time now)
+{
+	if (p->state == PEER_IDLE)
+		return;
+	peer_nego_end(p, now, p->state == PEER_CONNECTED);
+	p->want_gather = true;
+	peer_guard_reset(p, now, 0);
+}
+
+void peer_conn_handshake(struct peer_conn *p, ln_time now)
+{
+	p->handshake_at = now;
+	if (p->ep_fallback_at == LN_TIME_NEVER)
+		return;
+	/* The controller's session is there: naming the endpoint starts no second one. */
+	p->ep_fallback_at = LN_TIME_NEVER;
+	peer_conn_endpoint_set(p, &p->path, false);
+}
+
+static void peer_conn_path_dead(struct peer_conn *p, ln_time now)
+{
+	bool had_path = p->state == PEER_CONNECTED;
+	peer_nego_end(p, now, had_path);
+	/* spec 5.4: a loss resets the guard. A first failure waits there for the next tick, which
+	 * may be 9 s away: we do not. */
+	if (had_path)
+		peer_guard_reset(p, now, p->conf.guard_reset);
+	else
+		p->guard_at = ln_time_min(p->guard_at, now + p->conf.guard_first);
+	p->want_state = true;
+}
+
+void peer_conn_wg_stats(struct peer_conn *p, ln_time now, const struct peer_wg_stats *s)
+{
+	if (s->last_handshake > p->handshake_at)
+		p->handshake_at = s->last_handshake;
+	if (s->last_data_received > p->heard_at)
+		p->heard_at = s->last_data_received;
+	bool watch = p->stats_for_watch, idle = p->stats_for_idle;
+	p->stats_for_watch = false;
+	p->stats_for_idle = false;
+	if (idle && p->lazy && p->state != PEER_IDLE && now - p->heard_at >= p->conf.idle_after) {
+		peer_conn_close(p, now, true);
+		return;
+	}
+	if (!watch || p->state != PEER_CONNECTED)
+		return;
+	if (p->handshake_at == 0 || p->handshake_at == p->watch_baseline ||
+	    now - p->handshake_at > p->conf.watch_period) {
+		peer_conn_path_dead(p, now);
+		p->watch_lost = true;
+		return;
+	}
+	p->watch_baseline = p->handshake_at;
+	p->watch_at = LN_MAX(p->handshake_at + p->conf.watch_period, now + LN_SEC);
+}
+
+/* --- WireGuard endpoint ------------------------------------------------------------------------*/
+
+void peer_conn_endpoint_set(struct peer_conn *p, const struct ip_ep *ep, bool initiate)
+{
+	p->ep_fallback_at = LN_TIME_NEVER;
+	p->ep_set = true;
+	p->ep = *ep;
+	p->ep_initiate = initiate;
+}
+
+void peer_conn_endpoint_clear(struct peer_conn *p, bool reset)
+{
+	p->ep_fallback_at = LN_TIME_NEVER;
+	p->ep_set = false;
+	p->ep_clear = true;
+	p->ep_reset = reset;
+}
+
+static bool peer_conn_take_endpoint(struct peer_conn *p, struct peer_out *out)
+{
+	if (!p->ep_clear && !p->ep_set)
+		return false;
+	*out = (struct peer_out){ .kind = PEER_OUT_ENDPOINT };
+	if (p->ep_clear) {
+		out->reset = p->ep_reset;
+		p->ep_clear = false;
+		return true;
+	}
+	p->ep_set = false;
+	out->to = p->ep;
+	out->initiate = p->ep_initiate;
+	out->keepalive = 25;
+	return true;
+}
+
+/* --- outputs -----------------------------------------------------------------------------------*/
+
+static void peer_conn_run_timers(struct peer_conn *p, ln_time now)
+{
+	peer_guard_run(p, now);
+	peer_nego_run(p, now);
+	if (now >= p->ep_fallback_at)
+		peer_conn_endpoint_set(p, &p->path, true);
+	if (now >= p->watch_at) {
+		p->watch_at = LN_TIME_NEVER;
+		p->stats_for_watch = true;
+		p->want_stats = true;
+	}
+	if (now >= p->idle_at) {
+		p->idle_at = now + p->conf.idle_check;
+		p->stats_for_idle = true;
+		p->want_stats = true;
+	}
+}
+
+/* True when *out is a datagram; other outputs of the agent are dealt with here. */
+static bool peer_conn_drain_ice(struct peer_conn *p, ln_time now, struct mslice buf,
+				struct peer_out *out)
+{
+	struct ice_out o;
+	while (p->ice != NULL && ice_agent_poll(p->ice, now, buf, &o)) {
+		switch (o.kind) {
+		case ICE_OUT_DATAGRAM:
+			*out = (struct peer_out){ .kind = PEER_OUT_DATAGRAM,
+						  .to = o.to,
+						  .data = o.data };
+			return true;
+		case ICE_OUT_SELECTED:
+			peer_nego_selected(p, now, &o.pair);
+			break;
+		case ICE_OUT_DISCONNECTED:
+		case ICE_OUT_FAILED:
+			peer_conn_path_dead(p, now);
+			break;
+		}
+	}
+	return false;
+}
+
+static void peer_conn_write_offer(struct peer_conn *p, struct mslice buf, enum signal_type type,
+				  struct peer_out *out)
+{
+	size_t u = strlen(p->cred.ufrag), w = strlen(p->cred.pwd);
+	/* "No ICE" is the other side's word for now: our answer echoes it, an offer asks again. */
+	bool ice = type == SIGNAL_OFFER || !p->remote_without_ice;
+	size_t n = 0;
+	if (ice) {
+		memcpy(buf.p, p->cred.ufrag, u);
+		n = u;
+	}
+	buf.p[n++] = ':';
+	if (ice) {
+		memcpy(buf.p + n, p->cred.pwd, w);
+		n += w;
+	}
+	out->body.type = type;
+	out->body.payload = slice_of(buf.p, n);
+	out->body.wg_port = p->conf.local->wg_port;
+	out->body.version = p->version;
+	out->body.has_session = ice;
+	memcpy(out->body.session, p->session, sizeof(p->session));
+	out->token = p->token_next++;
+	p->token_inflight = out->token;
+}
+
+static bool peer_conn_take_signal(struct peer_conn *p, ln_time now, struct mslice buf,
+				  struct peer_out *out)
+{
+	*out = (struct peer_out){ .kind = PEER_OUT_SIGNAL };
+	if (p->want_go_idle) {
+		p->want_go_idle = false;
+		out->body.type = SIGNAL_GO_IDLE;
+		return true;
+	}
+	if (p->state == PEER_IDLE)
+		return false;
+	/* One offer or answer at a time; what comes meanwhile is one flag, not a queue. */
+	if (p->token_inflight == 0 && p->want_answer) {
+		p->want_answer = false;
+		peer_conn_write_offer(p, buf, SIGNAL_ANSWER, out);
+		return true;
+	}
+	if (p->token_inflight == 0 && p->want_offer) {
+		p->want_offer = false;
+		p->offers_sent++;
+		p->unanswered++;
+		p->want_state = true;
+		peer_conn_write_offer(p, buf, SIGNAL_OFFER, out);
+		return true;
+	}
+	const struct ice_cand *c = peer_nego_next_cand(p, now);
+	if (c == NULL)
+		return false;
+	out->body.type = SIGNAL_CANDIDATE;
+	out->body.payload = slice_of(buf.p, ice_cand_format(c, (char *)buf.p));
+	return true;
+}
+
+bool peer_conn_poll(struct peer_conn *p, ln_time now, struct mslice buf, struct peer_out *out)
+{
+	ln_assert(buf.n >= PEER_BUF_MIN);
+	peer_conn_run_timers(p, now);
+	if (peer_conn_take_endpoint(p, out))
+		return true;
+	if (peer_conn_take_signal(p, now, buf, out))
+		return true;
+	if (peer_conn_drain_ice(p, now, buf, out))
+		return true;
+	/* The agent's events may have asked for these. */
+	if (peer_conn_take_endpoint(p, out) || peer_conn_take_signal(p, now, buf, out))
+		return true;
+	*out = (struct peer_out){ 0 };
+	if (p->want_gather) {
+		p->want_gather = false;
+		out->kind = PEER_OUT_GATHER;
+		return true;
+	}
+	if (p->want_stats) {
+		p->want_stats = false;
+		out->kind = PEER_OUT_STATS;
+		return true;
+	}
+	if (p->want_state) {
+		p->want_state = false;
+		out->kind = PEER_OUT_STATE;
+		return true;
+	}
+	return false;
+}
+
+ln_time peer_conn_deadline(const struct peer_conn *p)
+{
+	ln_time t = ln_time_min(p->guard_at, p->repeat_at);
+	t = ln_time_min(t, ln_time_min(p->ep_fallback_at, p->watch_at));
+	t = ln_time_min(t, p->idle_at);
+	if (p->ice != NULL)
+		t = ln_time_min(t, ice_agent_deadline(p->ice));
+	return t;
+}
+
+/* --- facts -------------------------------------------------------------------------------------*/
+
+enum peer_state peer_conn_state(const struct peer_conn *p)
+{
+	return p->state;
+}
+
+bool peer_conn_negotiating(const struct peer_conn *p)
+{
+	return p->ice != NULL;
+}
+
+const char *peer_conn_ufrag(const struct peer_conn *p)
+{
+	return p->state == PEER_IDLE ? "" : p->cred.ufrag;
+}
+
+void peer_conn_info(const struct peer_conn *p, struct peer_info *ret)
+{
+	*ret = (struct peer_info){
+		.state = p->state,
+		.since = p->since,
+		.controller = p->controller,
+		.offers_sent = p->offers_sent,
+		.offers_received = p->offers_received,
+		.answers_received = p->answers_received,
+		.negotiations = p->negotiations,
+		.losses = p->losses,
+	};
+	if (p->ice != NULL)
+		ice_agent_report(p->ice, &ret->ice);
+	else if (p->report_valid)
+		ret->ice = p->report;
+	memcpy(ret->version, p->remote_version, sizeof(ret->version));
+	peer_reason_write(p, ret->reason, sizeof(ret->reason));
+}

@@ -1,0 +1,49 @@
+/* spec signal-and-connection 5.4: when offers are sent. */
+#include "lib/peer/peer_internal.h"
+
+/*
+ * An offer that finds nobody is lost without a word (spec 1.5), and repeating one with the same
+ * session is harmless (spec 3.12): so the first ones are repeated soon, before the long intervals.
+ */
+static const ln_time peer_guard_early[] = { 300 * LN_MSEC, 700 * LN_MSEC, 1500 * LN_MSEC };
+
+/* Up to a fifth longer, so that two guards do not stay in step (spec 5.8). */
+static ln_time peer_guard_jitter(struct peer_conn *p, ln_time t)
+{
+	return t + rng_below64(p->rng, t / 5 + 1);
+}
+
+void peer_guard_start(struct peer_conn *p, ln_time now)
+{
+	p->guard_cap = 30 * LN_SEC + rng_below64(p->rng, 15 * LN_SEC);
+	p->guard_interval = p->conf.guard_first;
+	p->guard_early = 0;
+	p->guard_at = now;
+}
+
+void peer_guard_reset(struct peer_conn *p, ln_time now, ln_time after)
+{
+	p->guard_interval = p->conf.guard_reset;
+	p->guard_early = LN_COUNT(peer_guard_early);
+	p->guard_at = now + after;
+}
+
+static ln_time peer_guard_next(struct peer_conn *p)
+{
+	if (p->guard_early < LN_COUNT(peer_guard_early))
+		return peer_guard_early[p->guard_early++];
+	ln_time t = p->guard_interval;
+	p->guard_interval = ln_time_min(t * 2, p->guard_cap);
+	return ln_time_min(t, p->guard_cap);
+}
+
+void peer_guard_run(struct peer_conn *p, ln_time now)
+{
+	if (p->state == PEER_IDLE || now < p->guard_at)
+		return;
+	/* A negotiation nobody has confirmed yet may rest on a lost answer: keep offering. */
+	bool busy = p->ice != NULL && (p->confirmed || p->state == PEER_CONNECTED);
+	if (!busy)
+		p->want_offer = true;
+	p->guard_at = now + peer_guard_jitter(p, peer_guard_next(p));
+}

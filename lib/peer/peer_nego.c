@@ -1,0 +1,395 @@
+/*
+ * Negotiations: what an offer or answer does to the ICE agent (spec signal-and-connection 5.8),
+ * candidates in both directions (2.10), and what a selected or lost path means for WireGuard (5.6).
+ */
+#include "lib/crypto/ct.h"
+#include "lib/peer/peer_internal.h"
+
+/* A changed session of the same credentials soon after the start is a peer in step with us. */
+#define PEER_NEGO_SETTLE (3 * LN_SEC)
+/* Candidates sent at most this long ago are not sent again because of another answer. */
+#define PEER_NEGO_RECENT (150 * LN_MSEC)
+
+/* --- local candidates ------------------------------------------------------------------------- */
+
+static struct peer_cand *peer_nego_find_cand(struct peer_conn *p, const struct ip_ep *ep)
+{
+	for (unsigned i = 0; i < p->ncands; i++)
+		if (ip_ep_equal(&p->cands[i].c.addr, ep))
+			return &p->cands[i];
+	return NULL;
+}
+
+static struct peer_cand *peer_nego_cand_slot(struct peer_conn *p)
+{
+	if (p->ncands < PEER_CANDS_MAX)
+		return &p->cands[p->ncands++];
+	for (unsigned i = 0; i < p->ncands; i++)
+		if (p->cands[i].gone)
+			return &p->cands[i];
+	return NULL;
+}
+
+static void peer_nego_add_cand(struct peer_conn *p, ln_time now, enum ice_cand_type type,
+			       const struct ip_ep *ep, const struct ip_ep *related)
+{
+	struct peer_cand *c = peer_nego_find_cand(p, ep);
+	if (c != NULL) {
+		c->gone = false;
+		return;
+	}
+	c = peer_nego_cand_slot(p);
+	if (c == NULL)
+		return;
+	*c = (struct peer_cand){ .due = true };
+	ice_cand_init(&c->c, type, ep, related, p->cred.ufrag, p->rng);
+	if (p->ice != NULL)
+		(void)ice_agent_add_local(p->ice, now, &c->c);
+}
+
+void peer_nego_sync_cands(struct peer_conn *p, ln_time now)
+{
+	if (p->state == PEER_IDLE)
+		return;
+	const struct peer_local *l = p->conf.local;
+	for (unsigned i = 0; i < p->ncands; i++)
+		p->cands[i].gone = true;
+	for (unsigned i = 0; i < l->nhosts; i++)
+		peer_nego_add_cand(p, now, ICE_CAND_HOST, &l->hosts[i], NULL);
+	/* Other agents name the unspecified address of their socket here (spec 2.10). */
+	struct ip_ep base = { .addr = ip_v4(0), .port = l->wg_port };
+	for (unsigned i = 0; i < l->nsrflx; i++)
+		peer_nego_add_cand(p, now, ICE_CAND_SRFLX, &l->srflx[i], &base);
+}
+
+const struct ice_cand *peer_nego_next_cand(struct peer_conn *p, ln_time now)
+{
+	if (!p->announced || p->token_inflight != 0)
+		return NULL;
+	for (unsigned i = 0; i < p->ncands; i++) {
+		struct peer_cand *c = &p->cands[i];
+		if (!c->due || c->gone)
+			continue;
+		c->due = false;
+		c->sent_at = now;
+		return &c->c;
+	}
+	return NULL;
+}
+
+void peer_nego_announced(struct peer_conn *p, ln_time now)
+{
+	p->announced = true;
+	for (unsigned i = 0; i < p->ncands; i++) {
+		struct peer_cand *c = &p->cands[i];
+		if (c->sent_at == 0 || now - c->sent_at > PEER_NEGO_RECENT)
+			c->due = true;
+	}
+	/* An agent that was still being made when they arrived dropped them (spec 2.10). */
+	p->repeat_at = now + p->conf.repeat_after;
+}
+
+void peer_nego_run(struct peer_conn *p, ln_time now)
+{
+	if (now < p->repeat_at)
+		return;
+	p->repeat_at = LN_TIME_NEVER;
+	if (p->state != PEER_CONNECTING)
+		return;
+	for (unsigned i = 0; i < p->ncands; i++)
+		p->cands[i].due = true;
+}
+
+/* --- sessions ----------------------------------------------------------------------------------*/
+
+/* Everything is unsaid again: the other side will make a new agent for the new session. */
+static void peer_nego_new_session(struct peer_conn *p)
+{
+	rng_fill(p->rng, p->session, sizeof(p->session));
+	p->announced = false;
+	p->repeat_at = LN_TIME_NEVER;
+	for (unsigned i = 0; i < p->ncands; i++) {
+		p->cands[i].sent_at = 0;
+		p->cands[i].due = true;
+	}
+}
+
+void peer_nego_open(struct peer_conn *p, ln_time now)
+{
+	ice_cred_generate(&p->cred, p->rng);
+	p->ncands = 0;
+	p->remote_without_ice = false;
+	p->report_valid = false;
+	p->unanswered = 0;
+	peer_nego_new_session(p);
+	peer_nego_sync_cands(p, now);
+	p->want_gather = true;
+}
+
+static void peer_nego_drop_agent(struct peer_conn *p)
+{
+	if (p->ice == NULL)
+		return;
+	ice_agent_report(p->ice, &p->report);
+	p->report_valid = true;
+	ice_agent_free(p->ice);
+	p->ice = NULL;
+	p->has_remote_session = false;
+	p->confirmed = false;
+	p->path = (struct ip_ep){ 0 };
+}
+
+void peer_nego_fini(struct peer_conn *p)
+{
+	peer_nego_drop_agent(p);
+	free(p->early);
+	p->early = NULL;
+	p->nearly = 0;
+	free(p->early_packets);
+	p->early_packets = NULL;
+	p->nearly_packets = 0;
+	ct_wipe(&p->cred, sizeof(p->cred));
+	ct_wipe(&p->remote_cred, sizeof(p->remote_cred));
+}
+
+void peer_nego_end(struct peer_conn *p, ln_time now, bool lost)
+{
+	peer_nego_drop_agent(p);
+	peer_nego_new_session(p);
+	p->ep_fallback_at = LN_TIME_NEVER;
+	if (!lost)
+		return;
+	p->losses++;
+	p->path_lost = true;
+	p->watch_at = LN_TIME_NEVER;
+	/* The other side forgets its session keys too (spec 5.5): ours would be talking to nobody.
+	 */
+	peer_conn_endpoint_clear(p, true);
+	peer_conn_set_state(p, now, PEER_CONNECTING);
+}
+
+static struct ice_agent *peer_nego_make_agent(struct peer_conn *p, ln_time now)
+{
+	struct ice_agent_conf c = {
+		.controlling = p->controller,
+		.local = p->cred,
+		.check_interval = p->conf.check_interval,
+		.disconnect_after = p->conf.disconnect_after,
+		.fail_after = p->conf.fail_after,
+		.wait_srflx = p->conf.wait_srflx,
+		.wait_prflx = p->conf.wait_prflx,
+		.wait_relay = p->conf.wait_relay,
+		.noverlay = p->conf.noverlay,
+	};
+	memcpy(c.overlay, p->conf.overlay, sizeof(c.overlay));
+	struct ice_agent *a = ice_agent_new(&c, p->rng, now);
+	ct_wipe(&c.local, sizeof(c.local));
+	for (unsigned i = 0; i < p->ncands; i++)
+		if (!p->cands[i].gone)
+			(void)ice_agent_add_local(a, now, &p->cands[i].c);
+	return a;
+}
+
+/* --- candidates of the other side --------------------------------------------------------------*/
+
+static void peer_nego_add_remote(struct peer_conn *p, ln_time now, const struct ice_cand *c)
+{
+	p->confirmed = true;
+	(void)ice_agent_add_remote(p->ice, now, c);
+	/* A router may forward the WireGuard port itself (spec 2.10). Agents that know no cid
+	 * signal that candidate themselves. */
+	if (c->type != ICE_CAND_SRFLX || c->cid[0] == '\0' || c->related.port == 0 ||
+	    c->related.port == c->addr.port)
+		return;
+	struct ip_ep ep = { .addr = c->addr.addr, .port = c->related.port };
+	struct ice_cand extra;
+	ice_cand_init(&extra, ICE_CAND_SRFLX, &ep, &c->related, c->ufrag, p->rng);
+	(void)ice_agent_add_remote(p->ice, now, &extra);
+}
+
+static bool peer_nego_cand_is_current(const struct peer_conn *p, const struct ice_cand *c)
+{
+	return p->ice != NULL &&
+	       (c->ufrag[0] == '\0' || strcmp(c->ufrag, p->remote_cred.ufrag) == 0);
+}
+
+static int peer_nego_keep_early(struct peer_conn *p, ln_time now, const struct ice_cand *c)
+{
+	unsigned kept = 0;
+	for (unsigned i = 0; i < p->nearly; i++)
+		if (now - p->early[i].at <= p->conf.early_age)
+			p->early[kept++] = p->early[i];
+	p->nearly = kept;
+	if (p->nearly >= p->conf.max_early)
+		return LN_E_LIMIT;
+	if (p->early == NULL)
+		p->early = ln_calloc(p->conf.max_early, sizeof(*p->early));
+	p->early[p->nearly++] = (struct peer_early_cand){ .c = *c, .at = now };
+	return 0;
+}
+
+int peer_nego_candidate(struct peer_conn *p, ln_time now, struct slice text)
+{
+	struct ice_cand c;
+	int err = ice_cand_parse(text, &c);
+	if (err < 0)
+		return err;
+	if (!peer_nego_cand_is_current(p, &c))
+		return peer_nego_keep_early(p, now, &c);
+	peer_nego_add_remote(p, now, &c);
+	return 0;
+}
+
+/* What came before the credentials did: candidates, and checks of a peer that was faster. */
+static void peer_nego_use_early(struct peer_conn *p, ln_time now)
+{
+	unsigned kept = 0;
+	for (unsigned i = 0; i < p->nearly; i++) {
+		struct peer_early_cand *e = &p->early[i];
+		if (now - e->at > p->conf.early_age)
+			continue;
+		if (peer_nego_cand_is_current(p, &e->c))
+			peer_nego_add_remote(p, now, &e->c);
+		else
+			p->early[kept++] = *e;
+	}
+	p->nearly = kept;
+	for (unsigned i = 0; i < p->nearly_packets; i++) {
+		struct peer_early_packet *e = &p->early_packets[i];
+		if (now - e->at <= p->conf.early_age &&
+		    ice_agent_input(p->ice, now, &e->from, slice_of(e->b, e->n)) == 0)
+			p->confirmed = true;
+	}
+	p->nearly_packets = 0;
+}
+
+/* --- offers and answers ------------------------------------------------------------------------*/
+
+static bool peer_nego_same_session(const struct peer_conn *p, const struct signal_body *m)
+{
+	return p->has_remote_session &&
+	       memcmp(p->remote_session, m->session, sizeof(m->session)) == 0;
+}
+
+static bool peer_nego_same_cred(const struct peer_conn *p, const struct ice_cred *c)
+{
+	return strcmp(p->remote_cred.ufrag, c->ufrag) == 0 &&
+	       strcmp(p->remote_cred.pwd, c->pwd) == 0;
+}
+
+static void peer_nego_set_session(struct peer_conn *p, const struct signal_body *m)
+{
+	p->has_remote_session = m->has_session;
+	if (m->has_session)
+		memcpy(p->remote_session, m->session, sizeof(p->remote_session));
+}
+
+/* True when the message leaves the running negotiation alone (spec 5.8). */
+static bool peer_nego_keeps_running(struct peer_conn *p, ln_time now, const struct signal_body *m,
+				    const struct ice_cred *cred)
+{
+	if (!m->has_session || peer_nego_same_session(p, m))
+		return true;
+	/*
+	 * Two sides that answer each other's new session with another new one never end. The
+	 * controlled side finishes what runs; the same credentials fit the new agent as well.
+	 */
+	if (!p->controller && p->state != PEER_CONNECTED && now - p->nego_at < PEER_NEGO_SETTLE &&
+	    peer_nego_same_cred(p, cred)) {
+		peer_nego_set_session(p, m);
+		for (unsigned i = 0; i < p->ncands; i++)
+			p->cands[i].due = true;
+		return true;
+	}
+	return false;
+}
+
+static void peer_nego_begin(struct peer_conn *p, ln_time now, const struct signal_body *m,
+			    const struct ice_cred *cred)
+{
+	p->ice = peer_nego_make_agent(p, now);
+	p->remote_cred = *cred;
+	peer_nego_set_session(p, m);
+	p->nego_at = now;
+	p->negotiations++;
+	p->watch_lost = false;
+	p->want_gather = true;
+	p->want_state = true;
+	if (ice_agent_set_remote(p->ice, now, cred) < 0) {
+		peer_nego_drop_agent(p);
+		return;
+	}
+	peer_nego_use_early(p, now);
+}
+
+int peer_nego_offer(struct peer_conn *p, ln_time now, const struct signal_body *m, bool answer)
+{
+	struct ice_cred cred;
+	int err = ice_cred_parse(m->payload, &cred);
+	if (err < 0)
+		return err;
+	p->unanswered = 0;
+	size_t vn =
+		m->version != NULL ? LN_MIN(strlen(m->version), sizeof(p->remote_version) - 1) : 0;
+	if (vn > 0)
+		memcpy(p->remote_version, m->version, vn);
+	p->remote_version[vn] = '\0';
+	if (answer)
+		p->answers_received++;
+	else
+		p->offers_received++;
+
+	bool without_ice = cred.ufrag[0] == '\0';
+	if (without_ice != p->remote_without_ice)
+		p->want_state = true;
+	p->remote_without_ice = without_ice;
+	if (without_ice) {
+		if (p->ice != NULL)
+			peer_nego_end(p, now, p->state == PEER_CONNECTED);
+	} else if (p->ice == NULL) {
+		peer_nego_begin(p, now, m, &cred);
+	} else if (!peer_nego_keeps_running(p, now, m, &cred)) {
+		peer_nego_end(p, now, p->state == PEER_CONNECTED);
+		peer_nego_begin(p, now, m, &cred);
+	}
+	if (answer) {
+		/* Answered by somebody who saw our offer: they have our credentials. */
+		p->confirmed = p->ice != NULL;
+	} else {
+		p->want_answer = true;
+	}
+	ct_wipe(&cred, sizeof(cred));
+	return 0;
+}
+
+/* --- paths -------------------------------------------------------------------------------------*/
+
+void peer_nego_selected(struct peer_conn *p, ln_time now, const struct ice_pair_info *pair)
+{
+	bool first = p->state != PEER_CONNECTED;
+	bool moved = !ip_ep_equal(&p->path, &pair->remote.addr);
+	p->confirmed = true;
+	p->path = pair->remote.addr;
+	p->unanswered = 0;
+	p->path_lost = false;
+	p->want_state = true;
+	if (first) {
+		peer_conn_set_state(p, now, PEER_CONNECTED);
+		p->watch_at = now + p->conf.watch_first;
+		p->watch_baseline = p->handshake_at;
+	}
+	if (!first && !moved)
+		return;
+	if (p->controller) {
+		peer_conn_endpoint_set(p, &p->path, true);
+		return;
+	}
+	/*
+	 * The controller initiates; setting our endpoint now would let both sides do it and throw
+	 * away each other's handshakes (spec 5.6). Its first packet teaches WireGuard the address.
+	 */
+	if (first && p->handshake_at != 0 && p->handshake_at >= p->nego_at)
+		peer_conn_endpoint_set(p, &p->path, false);
+	else
+		p->ep_fallback_at = now + p->conf.endpoint_delay;
+}
