@@ -1,0 +1,92 @@
+"""NetBird's own programs beside ours: agents on our server, our agent on theirs, mixed pairs.
+
+NETBIRD_BIN names the agent, NETBIRD_SERVER_BIN the combined server; what is not named is skipped.
+"""
+import json
+
+import pytest
+from lnlab import LinnetAgent, NetbirdAgent, NetbirdServer, wait_until
+
+
+def direct(a, b):
+    assert a.ping(b.wait_address(30), count=10).returncode == 0
+    a.wait_direct(b.host.name, 30)
+    b.wait_direct(a.host.name, 30)
+    assert a.ping(b.wait_address()).returncode == 0
+    assert b.ping(a.wait_address()).returncode == 0
+
+
+def ours_with_key_order(host, server, key, theirs, ours_controls):
+    """Our agent with a fresh identity whose key text is above (or below) theirs: the controller's is."""
+    for _ in range(24):
+        ours = LinnetAgent(host)
+        ours.up(server, key)
+        if (ours.status()["publicKey"] > theirs.status()["publicKey"]) == ours_controls:
+            return ours
+        ours.down()
+        ours.process.stop()
+        host.run("rm", "-rf", ours.state)
+    raise AssertionError("no key of the wanted order in 24 tries")
+
+
+def test_two_netbird_agents_on_our_server(lab, server, netbird):
+    key = server.setup_key()
+    agents = [NetbirdAgent(lab.site(name), netbird) for name in "ab"]
+    for agent in agents:
+        agent.up(server, key)
+    status = agents[0].status()
+    assert status["management"]["connected"] and status["signal"]["connected"]
+    direct(*agents)
+
+
+@pytest.mark.parametrize("ours_controls", [True, False], ids=["ours-controls", "theirs-controls"])
+def test_mixed_pair_on_our_server(lab, server, netbird, ours_controls):
+    key = server.setup_key()
+    theirs = NetbirdAgent(lab.site("b"), netbird)
+    theirs.up(server, key)
+    direct(ours_with_key_order(lab.site("a"), server, key, theirs, ours_controls), theirs)
+
+
+@pytest.mark.parametrize("ours_controls", [True, False], ids=["ours-controls", "theirs-controls"])
+def test_mixed_pair_on_their_server(lab, netbird, netbird_server, ours_controls):
+    server = NetbirdServer(lab.server, netbird_server)
+    key = server.setup_key()
+    theirs = NetbirdAgent(lab.site("b"), netbird)
+    theirs.up(server, key)
+    direct(ours_with_key_order(lab.site("a"), server, key, theirs, ours_controls), theirs)
+
+
+def test_two_of_ours_on_their_server(lab, netbird_server):
+    server = NetbirdServer(lab.server, netbird_server)
+    key = server.setup_key()
+    agents = [LinnetAgent(lab.site(name)) for name in "ab"]
+    for agent in agents:
+        agent.up(server, key)
+    direct(*agents)
+
+
+def test_their_command_line_drives_our_daemon(lab, server, netbird):
+    ours = LinnetAgent(lab.site("a"))
+    env = ["env", f"HOME={ours.host.folder}", netbird, "--daemon-addr", f"unix://{ours.socket}"]
+    done = ours.host.run(*env, "up", "--management-url", server.url, "--setup-key", server.setup_key(), check=False,
+                         timeout=90)
+    assert done.returncode == 0, done.stderr + done.stdout
+    status = json.loads(ours.host.run(*env, "status", "--json").stdout)
+    assert status["daemonStatus"] == "Connected" and status["netbirdIp"] == ours.status()["netbirdIp"]
+    assert "Management: Connected" in ours.host.run(*env, "status", "-d").stdout
+    assert ours.host.run(*env, "down", check=False).returncode == 0
+    assert ours.host.run("ip", "link", "show", "wt0", check=False).returncode != 0
+
+
+def test_policy_change_reaches_a_netbird_agent(lab, server, netbird):
+    key = server.setup_key()
+    theirs, ours = NetbirdAgent(lab.site("a"), netbird), LinnetAgent(lab.site("b"))
+    theirs.up(server, key)
+    ours.up(server, key)
+    wait_until(lambda: theirs.peer("hb"), 15, "our peer at their agent")
+    server.admin("policy", "disable", "Default")
+    wait_until(lambda: theirs.peer("hb") is None, 15, "the peer to go")
+    server.admin("policy", "enable", "Default")
+    wait_until(lambda: theirs.peer("hb"), 15, "the peer to come back")
+    server.admin("peer", "delete", "hb")
+    wait_until(lambda: theirs.peer("hb") is None, 15, "the deleted peer to go")
