@@ -144,6 +144,39 @@ struct daemon_active_profile { /* GetActiveProfileResponse */
 	const char *name, *username, *id;
 };
 
+struct daemon_config_request { /* GetConfigRequest */
+	const char *profile, *username;
+};
+
+struct daemon_config_response { /* GetConfigResponse */
+	const char *management_url, *config_file, *log_file;
+	const char *preshared_key; /* never the key: "" or ten asterisks */
+	const char *admin_url, *interface_name;
+	int64_t wireguard_port, mtu;
+	bool disable_auto_connect, server_ssh_allowed, rosenpass, rosenpass_permissive;
+	bool disable_notifications, lazy, block_inbound, network_monitor;
+	bool disable_dns, disable_client_routes, disable_server_routes, block_lan_access;
+	bool disable_ipv6;
+};
+
+struct daemon_user_request { /* ListProfilesRequest */
+	const char *username;
+};
+
+struct daemon_profile {
+	const char *name, *id;
+	bool active;
+};
+
+struct daemon_profile_list { /* ListProfilesResponse */
+	const struct daemon_profile *profiles;
+	size_t nprofiles;
+};
+
+struct daemon_features { /* GetFeaturesResponse */
+	bool disable_profiles, disable_update_settings, disable_networks;
+};
+
 #define DAEMON_CODEC(name)                                                                         \
  LN_MUST_CHECK int daemon_##name##_read(struct slice msg, struct arena *a,                         \
 					struct daemon_##name *ret);                                \
@@ -157,5 +190,11 @@ DAEMON_CODEC(profile_request);
 DAEMON_CODEC(status_request);
 DAEMON_CODEC(status_response);
 DAEMON_CODEC(active_profile);
+DAEMON_CODEC(config_request);
+DAEMON_CODEC(config_response);
+DAEMON_CODEC(user_request);
+DAEMON_CODEC(profile_list);
+DAEMON_CODEC(features);
+/* Requests and answers of Down, Up, SetConfig and Logout without a struct here have no fields. */
 
 #define DAEMON_SERVICE "/daemon.DaemonService/"

@@ -30,8 +30,7 @@ void mgmt_envelope_write(struct str *dst, const struct wg_key *key, struct slice
 LN_MUST_CHECK int mgmt_server_key_read(struct slice msg, struct wg_key *ret);
 void mgmt_server_key_write(struct str *dst, const struct wg_key *key, ln_wall expires);
 
-/* --- what an agent says about its host
- * ----------------------------------------------------------*/
+/* --- what an agent says about its host -------------------------------------------------------- */
 
 struct mgmt_net_address {
 	const char *prefix; /* text "192.168.1.7/24" */
@@ -102,8 +101,7 @@ LN_MUST_CHECK int mgmt_sync_request_read(struct slice msg, struct arena *a,
 					 struct mgmt_sync_request *ret);
 void mgmt_sync_request_write(struct str *dst, const struct mgmt_sync_request *m);
 
-/* --- what the server answers
- * --------------------------------------------------------------------*/
+/* --- what the server answers ------------------------------------------------------------------ */
 
 struct mgmt_host { /* HostConfig, ProtectedHostConfig */
 	const char *uri;
@@ -173,11 +171,15 @@ struct mgmt_map_options {      /* what the receiver understands; from its meta *
 	bool deprecated_peers; /* version < 0.29.3, unparsable or pre-release: copy in field 3 */
 };
 
+/* From the version and the capability bits of a peer's meta. */
+struct mgmt_map_options mgmt_map_options_of(const char *version, uint32_t capabilities);
+
 void mgmt_sync_response_write(struct str *dst, const struct mgmt_sync_response *m,
 			      const struct mgmt_map_options *opt);
 /* The removal message (4.3): serial, remotePeersIsEmpty, firewallRulesIsEmpty, ForwarderPort. */
 void mgmt_removal_write(struct str *dst, uint64_t serial, uint32_t forwarder_port);
 
-/* Versions (trap 16): -1, 0, 1; development builds are newest; "" is oldest; suffix after '-' cut.
+/* Versions (trap 16, lib/netmap/netmap_version.h): -1, 0, 1; development builds are newest; "" is
+ * oldest; suffix after '-' cut.
  */
 int mgmt_version_cmp(const char *a, const char *b);

@@ -80,4 +80,14 @@ struct netmap {
 	bool rules_is_empty;
 	bool dns_enabled;
 	uint32_t dns_forwarder_port; /* server: 22054 or 5353 */
+	/*
+	 * Decoder only: peers and rules that were left out because they make no sense (key,
+	 * address or port is none; a protocol we do not filter). Worth a line in the log.
+	 */
+	size_t skipped_peers;
+	size_t skipped_rules;
 };
+
+/* What an agent accepts from a server at most (reliability-security A-7). */
+#define NETMAP_PEERS_MAX 100000
+#define NETMAP_RULES_MAX 1000000
