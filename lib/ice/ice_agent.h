@@ -83,14 +83,18 @@ struct ice_agent *ice_agent_new(const struct ice_agent_conf *conf, const struct 
 				ln_time now);
 void ice_agent_free(struct ice_agent *a);
 
-/* LN_E_LIMIT, LN_E_CONFLICT (known already). */
+/*
+ * LN_E_LIMIT, LN_E_CONFLICT (known already), LN_E_MALFORMED (an address nobody can send to),
+ * LN_E_DENIED (inside an overlay), LN_E_STALE (a candidate of other credentials), LN_E_STATE
+ * (set_remote with credentials that differ from those in use).
+ */
 int ice_agent_add_local(struct ice_agent *a, ln_time now, const struct ice_cand *c);
 int ice_agent_set_remote(struct ice_agent *a, ln_time now, const struct ice_cred *remote);
 int ice_agent_add_remote(struct ice_agent *a, ln_time now, const struct ice_cand *c);
 /*
  * A STUN datagram that arrived on the shared socket. 0 when it was for this agent and accepted;
  * LN_E_NOTFOUND when it is somebody else's (other ufrag or transaction); LN_E_AUTH,
- * LN_E_MALFORMED, LN_E_STATE when it was ours but refused.
+ * LN_E_MALFORMED, LN_E_STATE when it was ours but refused; LN_E_DENIED from an overlay address.
  */
 int ice_agent_input(struct ice_agent *a, ln_time now, const struct ip_ep *from, struct slice pkt);
 /* One output at a time; false when there is none. buf must hold 1,280 bytes. */
@@ -99,3 +103,9 @@ ln_time ice_agent_deadline(const struct ice_agent *a);
 
 enum ice_state ice_agent_state(const struct ice_agent *a);
 void ice_agent_report(const struct ice_agent *a, struct ice_report *ret);
+
+/* For ice_mux: what tells this agent's datagrams from others. The prefix stands at the front of
+ * every transaction id of ours; it may be renewed before the first check is sent. */
+struct slice ice_agent_ufrag(const struct ice_agent *a);
+struct slice ice_agent_tid_prefix(const struct ice_agent *a);
+void ice_agent_renew_tid_prefix(struct ice_agent *a);

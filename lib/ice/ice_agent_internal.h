@@ -1,0 +1,85 @@
+#pragma once
+/*
+ * The body of struct ice_agent, for its three files only: ice_agent.c (life, schedule, outputs),
+ * ice_input.c (what a datagram means), ice_select.c (nomination, selection, the end).
+ */
+#include "lib/ice/ice_agent.h"
+#include "lib/ice/ice_check.h"
+#include "lib/ice/ice_pair.h"
+
+#define ICE_NONE ((size_t)-1)
+#define ICE_LOCAL_MAX 32
+#define ICE_RESPONSES_MAX 16 /* answers not fetched yet; more means the owner does not poll */
+#define ICE_EARLY_MAX 16     /* sources heard before the remote credentials (spec 3.11 no. 7) */
+#define ICE_EARLY_LIFE (15 * LN_SEC)
+#define ICE_TID_PREFIX 4
+
+struct ice_response {
+	struct ip_ep to;
+	struct stun_tid tid;
+	bool conflict;
+	char peer_cid[ICE_CID_MAX + 1];
+};
+
+struct ice_early {
+	struct ip_ep from;
+	char ufrag[ICE_UFRAG_MAX + 1];
+	char cid[ICE_CID_MAX + 1];
+	bool nominate;
+	ln_time at;
+};
+
+struct ice_agent {
+	struct ice_agent_conf conf;
+	struct ln_rng rng;
+	bool controlling; /* conf's, until a role conflict turns it */
+	uint64_t tie_breaker;
+	uint8_t tid_prefix[ICE_TID_PREFIX];
+	enum ice_state state;
+	bool remote_known;
+	struct ice_cred remote;
+	ln_time started; /* of checking */
+
+	struct ice_cand *local;
+	size_t nlocal;
+	struct ice_pair *pairs;
+	size_t npairs;
+	size_t cap_pairs;
+	size_t selected; /* index of a pair, or ICE_NONE */
+	size_t nominee;  /* controlling: the pair being nominated */
+	ln_time nominated_at;
+	ln_time next_nomination; /* when the best pair's acceptance wait ends; NEVER */
+
+	struct ice_early early[ICE_EARLY_MAX];
+	size_t nearly;
+	struct ice_response responses[ICE_RESPONSES_MAX];
+	size_t first_response;
+	size_t nresponses;
+	bool tell_selected;
+	bool tell_end;
+
+	struct ice_report count; /* only the counters are kept here */
+};
+
+/* ice_agent.c */
+bool ice_agent_in_overlay(const struct ice_agent *a, const struct ip_addr *addr);
+size_t ice_agent_find_pair(const struct ice_agent *a, const struct ip_ep *addr);
+/* The pair of a peer-reflexive address, made if needed; ICE_NONE when there is no room. */
+size_t ice_agent_prflx_pair(struct ice_agent *a, ln_time now, const struct ip_ep *from,
+			    const char *cid);
+uint64_t ice_agent_pair_priority(const struct ice_agent *a, const struct ice_pair *p);
+/* The local candidate the peer sees us by on this pair. */
+void ice_agent_pair_info(const struct ice_agent *a, const struct ice_pair *p,
+			 struct ice_pair_info *ret);
+
+/* ice_input.c: a valid request from a peer whose credentials are known. */
+void ice_input_note_request(struct ice_agent *a, ln_time now, const struct ip_ep *from,
+			    const char *cid, bool nominate);
+
+/* ice_select.c */
+void ice_select_pair(struct ice_agent *a, ln_time now, size_t i);
+/* The controlled side: whether a nominated, succeeded pair replaces what is selected. */
+void ice_select_consider(struct ice_agent *a, ln_time now, size_t i);
+/* Nominates, and ends the negotiation when its time has come. Idempotent. */
+void ice_select_tick(struct ice_agent *a, ln_time now);
+ln_time ice_select_deadline(const struct ice_agent *a);

@@ -1,0 +1,44 @@
+#include "lib/ice/ice_pair.h"
+
+void ice_pair_init(struct ice_pair *p, const struct ice_cand *remote, ln_time now)
+{
+	*p = (struct ice_pair){
+		.remote = *remote,
+		.next_check = now,
+		.trigger_at = LN_TIME_NEVER,
+	};
+}
+
+uint64_t ice_pair_priority(uint32_t g, uint32_t d)
+{
+	uint64_t low = LN_MIN(g, d);
+	uint64_t high = LN_MAX(g, d);
+	return UINT32_MAX * low + 2 * high + (g > d ? 1 : 0);
+}
+
+void ice_pair_sent(struct ice_pair *p, ln_time now, const struct stun_tid *tid, bool nominate,
+		   bool controlling)
+{
+	p->pending[p->next_pending++ % ICE_PAIR_PENDING] = (struct ice_pending){
+		.tid = *tid,
+		.at = now,
+		.used = true,
+		.nominate = nominate,
+		.controlling = controlling,
+	};
+	p->sent++;
+	p->sent_at = now;
+	p->awaiting = true;
+	p->trigger_at = LN_TIME_NEVER;
+}
+
+struct ice_pending *ice_pair_find(struct ice_pair *p, ln_time now, const struct stun_tid *tid)
+{
+	for (unsigned i = 0; i < ICE_PAIR_PENDING; i++) {
+		struct ice_pending *t = &p->pending[i];
+		if (t->used && now - t->at <= ICE_TRANSACTION_LIFE &&
+		    memcmp(t->tid.b, tid->b, STUN_TID_LEN) == 0)
+			return t;
+	}
+	return NULL;
+}
