@@ -1,0 +1,326 @@
+#include "src/combined/combined_conf.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define HOST_MAX 253
+
+/* --- checks of single values ------------------------------------------------------------------*/
+
+static const char *check_listen(const char *text)
+{
+	struct combined_listen l;
+	return text[0] == '\0' || combined_listen_parse(text, &l) == 0
+		       ? NULL
+		       : "ADDRESS:PORT with an IP address, or :PORT for every address";
+}
+
+/* Splits "host:port" or "[v6]:port" or "host"; the port may be missing (0). False: malformed. */
+static bool split_host(struct slice text, char host[256], uint16_t *ret_port)
+{
+	struct ip_addr literal;
+	size_t n = 0, port_at;
+	if (text.n > 0 && text.p[0] == '[') {
+		const uint8_t *end = memchr(text.p, ']', text.n);
+		if (end == NULL)
+			return false;
+		text = slice_after(text, 1);
+		n = (size_t)(end - text.p);
+		if (ip_parse(slice_of(text.p, n), &literal) < 0 || literal.family != 6)
+			return false;
+		port_at = n + 1;
+	} else {
+		while (n < text.n && text.p[n] != ':')
+			n++;
+		port_at = n;
+	}
+	if (n == 0 || n > HOST_MAX)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (text.p[i] <= ' ' || text.p[i] >= 0x7f || strchr("/@?#[]", text.p[i]) != NULL)
+			return false;
+	unsigned port = 0;
+	if (port_at < text.n) {
+		if (text.p[port_at] != ':' || text.n - port_at > 6 || text.n - port_at < 2)
+			return false;
+		for (size_t i = port_at + 1; i < text.n; i++) {
+			if (text.p[i] < '0' || text.p[i] > '9')
+				return false;
+			port = port * 10 + (text.p[i] - '0');
+		}
+		if (port == 0 || port > 65535)
+			return false;
+	}
+	memcpy(host, text.p, n);
+	host[n] = '\0';
+	*ret_port = (uint16_t)port;
+	return true;
+}
+
+/* "https://host[:port][/]" */
+static bool split_url(const char *text, bool *ret_tls, char host[256], uint16_t *ret_port)
+{
+	bool tls = strncasecmp(text, "https://", 8) == 0;
+	if (!tls && strncasecmp(text, "http://", 7) != 0)
+		return false;
+	const char *rest = text + (tls ? 8 : 7);
+	size_t n = strcspn(rest, "/");
+	if (rest[n] == '/' && rest[n + 1] != '\0')
+		return false;
+	if (!split_host(slice_of(rest, n), host, ret_port))
+		return false;
+	*ret_tls = tls;
+	if (*ret_port == 0)
+		*ret_port = tls ? 443 : 80;
+	return true;
+}
+
+static const char *check_exposed(const char *text)
+{
+	char host[256];
+	uint16_t port;
+	bool tls;
+	return text[0] == '\0' || split_url(text, &tls, host, &port)
+		       ? NULL
+		       : "https://HOST[:PORT] or http://HOST[:PORT], as agents reach this server";
+}
+
+static const char *check_signal(const char *text)
+{
+	char host[256];
+	uint16_t port;
+	bool tls;
+	bool good = text[0] == '\0' || split_url(text, &tls, host, &port) ||
+		    (split_host(slice_str(text), host, &port) && port != 0);
+	return good ? NULL : "HOST:PORT, https://HOST[:PORT] or http://HOST[:PORT]";
+}
+
+static const char *check_stun(const char *text)
+{
+	char host[256];
+	uint16_t port;
+	bool scheme = strncmp(text, "stun:", 5) == 0;
+	return scheme && split_host(slice_str(text + 5), host, &port) ? NULL : "stun:HOST[:PORT]";
+}
+
+static const char *check_level(const char *text)
+{
+	static const char *const levels[] = { "panic", "fatal", "error", "warn",
+					      "info",  "debug", "trace" };
+	for (size_t i = 0; i < LN_COUNT(levels); i++)
+		if (strcmp(levels[i], text) == 0)
+			return NULL;
+	return "panic, fatal, error, warn, info, debug, trace";
+}
+
+static const char *check_engine(const char *text)
+{
+	return strcmp(text, "sqlite") == 0 ? NULL : "sqlite (other databases come later)";
+}
+
+static const char *check_not_empty(const char *text)
+{
+	return text[0] != '\0' ? NULL : "a path";
+}
+
+static const char *check_address(const char *text)
+{
+	struct ip_addr a;
+	return text[0] == '\0' || ip_parse(slice_str(text), &a) == 0 ? NULL : "an IP address";
+}
+
+/* --- the table --------------------------------------------------------------------------------*/
+
+#define AT(m) .offset = offsetof(struct combined_conf, m)
+#define LATER(k, text)                                                                             \
+ {                                                                                                 \
+  .key = (k), .type = CONF_ANY, .flags = CONF_LATER, .help = (text)                                \
+ }
+#define LATER_SECRET(k, text)                                                                      \
+ {                                                                                                 \
+  .key = (k), .type = CONF_ANY, .flags = CONF_LATER | CONF_SECRET, .help = (text)                  \
+ }
+
+const struct svc_conf_row combined_conf_rows[] = {
+	{ .key = "server.listenAddress",
+	  .type = CONF_STR,
+	  AT(listen),
+	  .env = "LINNET_LISTEN_ADDRESS",
+	  .flag = "listen",
+	  .arg = "ADDR:PORT",
+	  .check = check_listen,
+	  .help = "TCP address of all services; :443 with a certificate or a file, else :80" },
+	{ .key = "server.exposedAddress",
+	  .type = CONF_STR,
+	  AT(exposed),
+	  .env = "LINNET_EXPOSED_ADDRESS",
+	  .flag = "exposed-address",
+	  .arg = "URL",
+	  .check = check_exposed,
+	  .help = "http(s)://HOST[:PORT] as agents reach this server" },
+	{ .key = "server.stunPorts",
+	  .type = CONF_INT_LIST,
+	  AT(stun_ports),
+	  .preset = "3478",
+	  .min = 1,
+	  .max = 65535,
+	  .env = "LINNET_STUN_PORTS",
+	  .flag = "stun-ports",
+	  .arg = "PORT,...",
+	  .help = "UDP ports of the STUN server" },
+	LATER("server.metricsPort", "TCP port of the metrics page"),
+	LATER("server.healthcheckAddress", "address of the health page"),
+	{ .key = "server.logLevel",
+	  .type = CONF_STR,
+	  AT(log_level),
+	  .flags = CONF_RELOAD,
+	  .preset = "info",
+	  .env = "LINNET_LOG_LEVEL",
+	  .flag = "log-level",
+	  .arg = "LEVEL",
+	  .check = check_level,
+	  .help = "error, warn, info, debug or trace" },
+	{ .key = "server.logFile",
+	  .type = CONF_STR,
+	  AT(log_file),
+	  .preset = "console",
+	  .env = "LINNET_LOG_FILE",
+	  .flag = "log-file",
+	  .arg = "WHERE",
+	  .check = check_not_empty,
+	  .help = "console, journal, syslog or a path; several with commas" },
+	{ .key = "server.tls.certFile",
+	  .type = CONF_STR,
+	  AT(cert_file),
+	  .env = "LINNET_CERT_FILE",
+	  .flag = "cert-file",
+	  .arg = "FILE",
+	  .help = "certificate chain (PEM); reread on SIGHUP" },
+	{ .key = "server.tls.keyFile",
+	  .type = CONF_STR,
+	  AT(key_file),
+	  .env = "LINNET_CERT_KEY",
+	  .flag = "cert-key",
+	  .arg = "FILE",
+	  .help = "private key of the certificate (PEM)" },
+	LATER("server.tls.letsencrypt", "certificates by ACME"),
+	LATER_SECRET("server.authSecret", "secret of the relay"),
+	{ .key = "server.dataDir",
+	  .type = CONF_STR,
+	  AT(data_dir),
+	  .preset = "/var/lib/linnet",
+	  .env = "LINNET_DATA_DIR",
+	  .flag = "data-dir",
+	  .arg = "DIR",
+	  .check = check_not_empty,
+	  .help = "folder of the database and the administration socket; made when missing" },
+	{ .key = "server.stuns[].uri",
+	  .type = CONF_STR_LIST,
+	  AT(stuns),
+	  .env = "LINNET_STUNS",
+	  .flag = "stuns",
+	  .arg = "URI,...",
+	  .check = check_stun,
+	  .help = "STUN servers for the agents instead of our own, stun:HOST:PORT" },
+	LATER("server.stuns[].proto", "transport of a STUN server; udp is what we tell agents"),
+	LATER("server.stuns[].username", "user name at a STUN server"),
+	LATER_SECRET("server.stuns[].password", "password at a STUN server"),
+	LATER("server.relays", "relays for the agents"),
+	{ .key = "server.signalUri",
+	  .type = CONF_STR,
+	  AT(signal_uri),
+	  .env = "LINNET_SIGNAL_URI",
+	  .flag = "signal-uri",
+	  .arg = "HOST:PORT",
+	  .check = check_signal,
+	  .help = "signal server for the agents instead of our own" },
+	{ .key = "server.disableAnonymousMetrics",
+	  .type = CONF_BOOL,
+	  AT(no_metrics),
+	  .flags = CONF_MOOT,
+	  .help = "accepted: linnet reports to nobody" },
+	{ .key = "server.disableGeoliteUpdate",
+	  .type = CONF_BOOL,
+	  AT(no_geolite),
+	  .flags = CONF_MOOT,
+	  .help = "accepted: linnet fetches no location data" },
+	LATER("server.auth", "identity provider and sign-on"),
+	{ .key = "server.store.engine",
+	  .type = CONF_STR,
+	  AT(store_engine),
+	  .preset = "sqlite",
+	  .env = "NETBIRD_STORE_ENGINE",
+	  .check = check_engine,
+	  .help = "database" },
+	{ .key = "server.store.file",
+	  .type = CONF_STR,
+	  AT(store_file),
+	  .env = "NB_STORE_ENGINE_SQLITE_FILE",
+	  .help = "database file; default store.db in the data folder" },
+	LATER_SECRET("server.store.dsn", "address of another database"),
+	LATER_SECRET("server.store.encryptionKey", "key of encrypted columns"),
+	LATER("server.activityStore", "store of the audit log"),
+	LATER("server.authStore", "store of the identity provider"),
+	LATER("server.reverseProxy", "proxies whose word on addresses is taken"),
+	LATER("server.agentNetwork", "prices of agent networks"),
+	LATER("server.supportedSyncMessageVersions", "newest form of the map that is sent"),
+	LATER("server.perAccountSupportedSyncMessageVersions", "the same for single accounts"),
+
+	{ .key = "linnet.legacyPorts",
+	  .type = CONF_BOOL,
+	  AT(legacy_ports),
+	  .env = "LINNET_LEGACY_PORTS",
+	  .flag = "legacy-ports",
+	  .help = "also listen on TCP 33073 (management) and 10000 (signal)" },
+	{ .key = "linnet.drainTimeout",
+	  .type = CONF_DURATION,
+	  AT(drain_timeout),
+	  .preset = "10s",
+	  .min = 100 * LN_MSEC,
+	  .max = 10 * LN_MINUTE,
+	  .env = "LINNET_DRAIN_TIMEOUT",
+	  .flag = "drain-timeout",
+	  .help = "how long a stopping server waits for its connections" },
+	{ .key = "linnet.adminSocket",
+	  .type = CONF_STR,
+	  AT(admin_socket),
+	  .env = "LINNET_ADMIN_SOCKET",
+	  .flag = "admin-socket",
+	  .arg = "PATH",
+	  .help = "administration socket; default admin.sock in the data folder" },
+	{ .key = "linnet.signal.sendTimeout",
+	  .type = CONF_DURATION,
+	  AT(signal_send_timeout),
+	  .preset = "10s",
+	  .min = 100 * LN_MSEC,
+	  .max = LN_HOUR,
+	  .env = "NB_SIGNAL_SEND_TIMEOUT",
+	  .help = "a receiver that takes nothing for so long is cut off" },
+	{ .key = "linnet.signal.maxMessage",
+	  .type = CONF_INT,
+	  AT(signal_max_message),
+	  .preset = "65536",
+	  .min = 1024,
+	  .max = 4194304,
+	  .env = "LINNET_SIGNAL_MAX_MESSAGE",
+	  .help = "largest signal message in bytes" },
+	{ .key = "linnet.stun.address",
+	  .type = CONF_STR,
+	  AT(stun_address),
+	  .env = "LINNET_STUN_ADDRESS",
+	  .flag = "stun-address",
+	  .arg = "ADDR",
+	  .check = check_address,
+	  .help = "address of the STUN server; default every address, IPv4 and IPv6" },
+	{ .key = "linnet.stun.rate",
+	  .type = CONF_INT,
+	  AT(stun_rate),
+	  .preset = "50",
+	  .min = 1,
+	  .max = 1000000,
+	  .env = "LINNET_STUN_RATE",
+	  .help = "STUN answers per second to one /24 or /56" },
+};
+
+const size_t combined_conf_nrows = LN_COUNT(combined_conf_rows);
