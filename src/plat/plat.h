@@ -25,7 +25,8 @@ struct plat_rule {               /* inbound filter on the overlay interface; spe
 
 struct plat_want {
 	char ifname[PLAT_IFNAME_MAX]; /* exists already (TUN) or is made (kernel WireGuard) */
-	unsigned mtu;
+	unsigned mtu;                 /* 0 = leave */
+	unsigned txqueuelen;          /* packets; 0 = leave */
 	bool up;
 	const struct ip_prefix *addresses; /* with host bits: 100.90.1.2/16 */
 	size_t naddresses;
@@ -44,9 +45,20 @@ struct plat;
  */
 LN_MUST_CHECK int plat_new(const char *state_dir, struct plat **ret, struct ln_fail *f);
 void plat_free(struct plat *p); /* leaves the host as it is */
-/* Brings the host to `want`; applying the same twice sends nothing the second time. On failure
- * the filter stays as it was (never wider than before). */
+/*
+ * Brings the host to `want`; applying the same twice sends nothing the second time. When the filter
+ * cannot be set it stays as it was and nothing else is touched (never wider than before). Otherwise
+ * everything possible is done and the first failure reported. LN_E_MALFORMED, LN_E_LIMIT: the want
+ * itself; LN_E_CONFLICT: the table belongs to another network; LN_E_DENIED: the interface is not a
+ * tunnel; -EPERM: CAP_NET_ADMIN; -ENOENT: the program nft; LN_E_UNSUPPORTED: no nf_tables; -ENODEV.
+ */
 LN_MUST_CHECK int plat_apply(struct plat *p, const struct plat_want *want, struct ln_fail *f);
+/*
+ * Asks the kernel whether the filter of a network still is what was applied last (somebody may have
+ * flushed it). 0; LN_E_STALE with what is wrong: the next plat_apply() sends it again;
+ * LN_E_NOTFOUND when nothing was applied to the interface.
+ */
+LN_MUST_CHECK int plat_filter_check(struct plat *p, const char *ifname, struct ln_fail *f);
 /* Removes everything of one network (by interface name and table), also what an earlier process
  * left. 0 also when there was nothing. */
 LN_MUST_CHECK int plat_remove(struct plat *p, const char *ifname, const char *filter_table,

@@ -1,0 +1,27 @@
+#pragma once
+/* Private to the Linux back end: the object behind plat.h. */
+#include "lib/base/list.h"
+
+#include "src/plat/linux/lx_journal.h"
+#include "src/plat/linux/lx_nft.h"
+#include "src/plat/linux/lx_nl.h"
+#include "src/plat/linux/lx_watch.h"
+#include "src/plat/plat.h"
+
+struct lx_network { /* one per interface name that was applied */
+	struct list node;
+	struct lx_journal journal; /* as last written */
+	bool journaled;
+	char table[LX_TABLE_MAX];  /* our tables of that name are in the kernel; "" = none */
+	struct lx_nft_facts facts; /* of what they hold */
+	bool filter_current;       /* false: send the text again although its mark is equal */
+	bool v6_refused;           /* said once per network */
+};
+
+struct plat {
+	struct lx_nl nl;
+	struct lx_watch watch;
+	char *state_dir;
+	struct list networks;
+	bool ipv6; /* the kernel has IPv6 */
+};
