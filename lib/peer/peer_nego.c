@@ -2,6 +2,8 @@
  * Negotiations: what an offer or answer does to the ICE agent (spec signal-and-connection 5.8),
  * candidates in both directions (2.10), and what a selected or lost path means for WireGuard (5.6).
  */
+#include <stdlib.h>
+
 #include "lib/crypto/ct.h"
 #include "lib/peer/peer_internal.h"
 

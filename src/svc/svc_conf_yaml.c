@@ -200,7 +200,7 @@ static int scalar_text(struct reader *r, const yaml_event_t *ev, const char **re
 static int read_scalar(struct reader *r, const struct svc_conf_row *row, const yaml_event_t *ev)
 {
 	char at_text[160], where[240];
-	const char *text;
+	const char *text = NULL;
 	bool list = row->type == CONF_STR_LIST || row->type == CONF_INT_LIST;
 	bool member = strstr(row->key, "[]") != NULL;
 	if (is_null(ev))
@@ -227,7 +227,7 @@ static int read_list(struct reader *r, const struct svc_conf_row *row, const yam
 		err = mark_set(r, row, start);
 	while (err == 0) {
 		yaml_event_t ev;
-		const char *text;
+		const char *text = NULL;
 		err = next(r, &ev);
 		if (err < 0)
 			return err;
