@@ -73,7 +73,7 @@ struct grpc_method {
 	void (*open)(void *service, struct grpc_call *c);
 	void (*message)(struct grpc_call *c, struct slice msg); /* msg valid during the call */
 	void (*half_close)(struct grpc_call *c); /* the client sends no more; not a disconnect */
-	void (*writable)(struct grpc_call *c);   /* the send queue drained below its low mark */
+	void (*writable)(struct grpc_call *c);   /* the send queue became empty */
 	void (*closed)(struct grpc_call *c);     /* last callback; set even if only to free user */
 };
 
@@ -106,7 +106,10 @@ void grpc_server_free(struct grpc_server *s); /* closes everything; closed() cal
 /* Response headers now, before any message (signal's registered mark). At most once, before send.
  */
 LN_MUST_CHECK int grpc_call_send_headers(struct grpc_call *c, const struct grpc_kv *kv, size_t n);
-/* Ends the call after what is queued. `text` is percent-encoded here; may be null. */
+/*
+ * Ends the call after what is queued; a client that does not read is cut off 30 s later. `text` is
+ * percent-encoded here; may be null.
+ */
 void grpc_call_finish(struct grpc_call *c, enum grpc_status status, const char *text);
 /* Same with a google.rpc.Status blob for the grpc-status-details-bin trailer (may be empty). */
 void grpc_call_finish_details(struct grpc_call *c, enum grpc_status status, const char *text,
@@ -173,7 +176,8 @@ struct grpc_call *grpc_channel_call(struct grpc_channel *ch, const char *path,
 				    const struct grpc_kv *metadata, size_t nmeta, ln_time deadline,
 				    const struct grpc_client_cbs *cbs, void *user);
 void grpc_call_half_close(struct grpc_call *c); /* no more messages from us */
-void grpc_call_cancel(struct grpc_call *c);     /* RST_STREAM CANCEL; closed(CANCELLED) follows */
+/* RST_STREAM CANCEL, what is queued is dropped; closed(CANCELLED) follows. Also on the server. */
+void grpc_call_cancel(struct grpc_call *c);
 
 /* Unary in one go: sends msg, half-closes, collects exactly one reply (empty slice on failure). */
 typedef void grpc_unary_fn(void *user, enum grpc_status status, const char *text,

@@ -1,0 +1,298 @@
+#include "src/net/net_tls.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/ip.h"
+
+struct net_tls_ctx {
+	SSL_CTX *ssl;
+	bool server;
+};
+
+struct net_tls {
+	SSL *ssl;
+	struct slice *in; /* set only while a call runs */
+	struct str *out;  /* the same */
+	char error[160];
+};
+
+/* --- the BIO between OpenSSL and our slices ---------------------------------------------------*/
+
+static int bio_read(BIO *b, char *dst, int n)
+{
+	struct net_tls *t = BIO_get_data(b);
+	BIO_clear_retry_flags(b);
+	if (t->in == NULL || t->in->n == 0) {
+		BIO_set_retry_read(b);
+		return -1;
+	}
+	size_t take = LN_MIN((size_t)n, t->in->n);
+	memcpy(dst, t->in->p, take);
+	*t->in = slice_after(*t->in, take);
+	return (int)take;
+}
+
+static int bio_write(BIO *b, const char *src, int n)
+{
+	struct net_tls *t = BIO_get_data(b);
+	BIO_clear_retry_flags(b);
+	if (t->out == NULL)
+		return -1;
+	str_addn(t->out, src, (size_t)n);
+	return t->out->err == 0 ? n : -1;
+}
+
+static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
+{
+	return cmd == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+/* One method table for the process; OpenSSL locks inside, and programs make contexts at start. */
+static BIO_METHOD *bio_method(void)
+{
+	static BIO_METHOD *m;
+	if (m == NULL) {
+		m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "linnet slices");
+		ln_assert(m != NULL);
+		BIO_meth_set_read(m, bio_read);
+		BIO_meth_set_write(m, bio_write);
+		BIO_meth_set_ctrl(m, bio_ctrl);
+	}
+	return m;
+}
+
+/* --- contexts ---------------------------------------------------------------------------------*/
+
+static const char *ssl_reason(void)
+{
+	unsigned long e = ERR_peek_last_error();
+	const char *s = e != 0 ? ERR_reason_error_string(e) : NULL;
+	/* System errors (no such file) have no reason string. */
+	if (s == NULL && e != 0 && ERR_SYSTEM_ERROR(e))
+		s = ln_strerror(-ERR_GET_REASON(e));
+	return s != NULL ? s : "unknown reason";
+}
+
+static int alpn_select(SSL *ssl, const unsigned char **out, unsigned char *outlen,
+		       const unsigned char *in, unsigned inlen, void *arg)
+{
+	static const unsigned char ours[] = "\x02h2\x08http/1.1";
+	unsigned char *chosen;
+	int r = SSL_select_next_proto(&chosen, outlen, ours, sizeof(ours) - 1, in, inlen);
+	*out = chosen;
+	return r == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static struct net_tls_ctx *ctx_new(bool server)
+{
+	struct net_tls_ctx *c = ln_alloc(sizeof(*c));
+	c->server = server;
+	c->ssl = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+	ln_assert(c->ssl != NULL);
+	SSL_CTX_set_min_proto_version(c->ssl, TLS1_2_VERSION);
+	SSL_CTX_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+					 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_options(c->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+					    SSL_OP_CIPHER_SERVER_PREFERENCE);
+	/* Sessions live for hours: tickets and a cache would only cost memory. */
+	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_options(c->ssl, SSL_OP_NO_TICKET);
+	SSL_CTX_set_num_tickets(c->ssl, 0);
+	return c;
+}
+
+int net_tls_ctx_server(const char *cert_file, const char *key_file, struct net_tls_ctx **ret,
+		       struct ln_fail *f)
+{
+	struct net_tls_ctx *c = ctx_new(true);
+	ERR_clear_error();
+	int r = 0;
+	if (SSL_CTX_use_certificate_chain_file(c->ssl, cert_file) != 1)
+		r = ln_fail(f, LN_E_MALFORMED, "certificate %s: %s", cert_file, ssl_reason());
+	else if (SSL_CTX_use_PrivateKey_file(c->ssl, key_file, SSL_FILETYPE_PEM) != 1)
+		r = ln_fail(f, LN_E_MALFORMED, "key %s: %s", key_file, ssl_reason());
+	else if (SSL_CTX_check_private_key(c->ssl) != 1)
+		r = ln_fail(f, LN_E_MALFORMED, "key %s does not belong to certificate %s", key_file,
+			    cert_file);
+	if (r != 0) {
+		net_tls_ctx_free(c);
+		return r;
+	}
+	SSL_CTX_set_alpn_select_cb(c->ssl, alpn_select, NULL);
+	*ret = c;
+	return 0;
+}
+
+int net_tls_ctx_client(const char *ca_file, struct net_tls_ctx **ret, struct ln_fail *f)
+{
+	struct net_tls_ctx *c = ctx_new(false);
+	ERR_clear_error();
+	SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_default_verify_paths(c->ssl);
+	if (ca_file != NULL && SSL_CTX_load_verify_file(c->ssl, ca_file) != 1) {
+		int r = ln_fail(f, LN_E_MALFORMED, "root certificate %s: %s", ca_file,
+				ssl_reason());
+		net_tls_ctx_free(c);
+		return r;
+	}
+	SSL_CTX_set_alpn_protos(c->ssl, (const unsigned char *)"\x02h2", 3);
+	*ret = c;
+	return 0;
+}
+
+void net_tls_ctx_free(struct net_tls_ctx *c)
+{
+	if (c == NULL)
+		return;
+	SSL_CTX_free(c->ssl);
+	free(c);
+}
+
+/* --- sessions ---------------------------------------------------------------------------------*/
+
+static void set_host(struct net_tls *t, const char *host)
+{
+	struct ip_addr a;
+	X509_VERIFY_PARAM *p = SSL_get0_param(t->ssl);
+	int r;
+	if (ip_parse(slice_str(host), &a) == 0) {
+		r = X509_VERIFY_PARAM_set1_ip(p, a.b, a.family == 4 ? 4 : 16);
+	} else {
+		X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		r = X509_VERIFY_PARAM_set1_host(p, host, 0);
+		if (r == 1)
+			r = (int)SSL_set_tlsext_host_name(t->ssl, host);
+	}
+	/* A name that cannot be verified must not lead to a session without a name check. */
+	ln_assert(r == 1);
+}
+
+struct net_tls *net_tls_new(struct net_tls_ctx *c, const char *host)
+{
+	struct net_tls *t = ln_alloc(sizeof(*t));
+	t->ssl = SSL_new(c->ssl);
+	ln_assert(t->ssl != NULL);
+	BIO *b = BIO_new(bio_method());
+	ln_assert(b != NULL);
+	BIO_set_data(b, t);
+	BIO_set_init(b, 1);
+	SSL_set_bio(t->ssl, b, b);
+	if (c->server) {
+		SSL_set_accept_state(t->ssl);
+	} else {
+		SSL_set_connect_state(t->ssl);
+		set_host(t, host);
+	}
+	return t;
+}
+
+void net_tls_free(struct net_tls *t)
+{
+	if (t == NULL)
+		return;
+	SSL_free(t->ssl);
+	free(t);
+}
+
+static void enter(struct net_tls *t, struct slice *in, struct str *out)
+{
+	t->in = in;
+	t->out = out;
+	ERR_clear_error();
+}
+
+static void leave(struct net_tls *t)
+{
+	t->in = NULL;
+	t->out = NULL;
+}
+
+/* Turns what OpenSSL said into one of ours and keeps the words. */
+static int result(struct net_tls *t, int r)
+{
+	int e = SSL_get_error(t->ssl, r);
+	if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE)
+		return LN_E_AGAIN;
+	if (e == SSL_ERROR_ZERO_RETURN)
+		return LN_E_CLOSED;
+	long v = SSL_get_verify_result(t->ssl);
+	snprintf(t->error, sizeof(t->error), "%s",
+		 v != X509_V_OK ? X509_verify_cert_error_string(v) : ssl_reason());
+	ERR_clear_error();
+	return LN_E_AUTH;
+}
+
+int net_tls_start(struct net_tls *t, struct str *out)
+{
+	enter(t, NULL, out);
+	int r = SSL_is_server(t->ssl) ? 1 : SSL_do_handshake(t->ssl);
+	if (r != 1) {
+		r = result(t, r);
+		leave(t);
+		return r == LN_E_AGAIN ? 0 : r;
+	}
+	leave(t);
+	return 0;
+}
+
+int net_tls_read(struct net_tls *t, struct slice *in, struct mslice dst, struct str *out)
+{
+	enter(t, in, out);
+	int r = SSL_read(t->ssl, dst.p, (int)LN_MIN(dst.n, (size_t)INT32_MAX));
+	if (r <= 0)
+		r = result(t, r);
+	leave(t);
+	return r;
+}
+
+int net_tls_write(struct net_tls *t, struct slice plain, struct str *out)
+{
+	if (!SSL_is_init_finished(t->ssl))
+		return LN_E_STATE;
+	enter(t, NULL, out);
+	int r = 0;
+	while (plain.n != 0) {
+		r = SSL_write(t->ssl, plain.p, (int)LN_MIN(plain.n, (size_t)16384));
+		if (r <= 0) {
+			r = result(t, r);
+			break;
+		}
+		plain = slice_after(plain, (size_t)r);
+		r = 0;
+	}
+	leave(t);
+	/* The string always takes what it is given, so there is nothing to wait for. */
+	return r == LN_E_AGAIN ? LN_E_AUTH : r;
+}
+
+void net_tls_end(struct net_tls *t, struct str *out)
+{
+	enter(t, NULL, out);
+	if (SSL_is_init_finished(t->ssl))
+		(void)SSL_shutdown(t->ssl);
+	ERR_clear_error();
+	leave(t);
+}
+
+bool net_tls_is_ready(const struct net_tls *t)
+{
+	return SSL_is_init_finished(t->ssl) == 1;
+}
+
+bool net_tls_is_h2(const struct net_tls *t)
+{
+	const unsigned char *p;
+	unsigned n;
+	SSL_get0_alpn_selected(t->ssl, &p, &n);
+	return n == 2 && memcmp(p, "h2", 2) == 0;
+}
+
+const char *net_tls_error(const struct net_tls *t)
+{
+	return t->error[0] != '\0' ? t->error : "TLS failed";
+}

@@ -1,0 +1,43 @@
+#pragma once
+/*
+ * TLS by OpenSSL, without descriptors: a session reads from the bytes it is fed and appends what it
+ * wants to send to a string of its owner.
+ *
+ * A context (certificates, roots, limits) is shared by its sessions: each holds a reference of
+ * OpenSSL's, so a context may be freed or replaced at any time; live sessions keep the old one.
+ * TLS 1.2 and up. A client always verifies chain and name.
+ */
+#include "lib/base/err.h"
+#include "lib/base/slice.h"
+#include "lib/base/str.h"
+
+struct net_tls_ctx;
+struct net_tls;
+
+/* PEM files. LN_E_MALFORMED with OpenSSL's reason in f. ALPN offers h2, then http/1.1. */
+LN_MUST_CHECK int net_tls_ctx_server(const char *cert_file, const char *key_file,
+				     struct net_tls_ctx **ret, struct ln_fail *f);
+/* The system's roots, plus ca_file when not null. ALPN asks for h2. */
+LN_MUST_CHECK int net_tls_ctx_client(const char *ca_file, struct net_tls_ctx **ret,
+				     struct ln_fail *f);
+void net_tls_ctx_free(struct net_tls_ctx *c);
+
+/* host: the name to verify, with SNI unless it is an address; null on the server. */
+struct net_tls *net_tls_new(struct net_tls_ctx *c, const char *host);
+void net_tls_free(struct net_tls *t);
+
+/* Client: emits the first flight. Server: nothing. LN_E_AUTH on failure. */
+LN_MUST_CHECK int net_tls_start(struct net_tls *t, struct str *out);
+/*
+ * Takes cipher text from the front of *in, gives plain text. Positive: bytes in dst. LN_E_AGAIN:
+ * all of *in was taken, more is needed. LN_E_CLOSED: the peer ended properly. LN_E_AUTH: broken;
+ * the reason is in net_tls_error().
+ */
+LN_MUST_CHECK int net_tls_read(struct net_tls *t, struct slice *in, struct mslice dst,
+			       struct str *out);
+/* LN_E_STATE before the handshake is done; LN_E_AUTH when the session is broken. */
+LN_MUST_CHECK int net_tls_write(struct net_tls *t, struct slice plain, struct str *out);
+void net_tls_end(struct net_tls *t, struct str *out); /* close_notify */
+bool net_tls_is_ready(const struct net_tls *t);       /* handshake done */
+bool net_tls_is_h2(const struct net_tls *t);          /* ALPN agreed on h2 */
+const char *net_tls_error(const struct net_tls *t);   /* never null */
