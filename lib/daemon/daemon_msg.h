@@ -114,11 +114,26 @@ struct daemon_peer_state {
 	const char *reason; /* ours, field 1001: one sentence why not connected, or how */
 };
 
+struct daemon_kv {
+	const char *key, *value;
+};
+
 struct daemon_event {
 	const char *id;
 	int severity, category;
 	const char *message, *user_message;
 	ln_wall at;
+	const struct daemon_kv *metadata; /* sorted by key when read */
+	size_t nmetadata;
+};
+
+struct daemon_dns_state { /* a group of nameservers */
+	const char *const *servers;
+	size_t nservers;
+	const char *const *domains; /* none: the primary group */
+	size_t ndomains;
+	bool enabled;
+	const char *error;
 };
 
 struct daemon_status_response {
@@ -130,12 +145,17 @@ struct daemon_status_response {
 	bool kernel_interface;
 	int32_t wg_port;
 	bool rosenpass, rosenpass_permissive;
+	const char *const *networks; /* routed by this machine */
+	size_t nnetworks;
 	const struct daemon_peer_state *peers;
 	size_t npeers;
 	const struct daemon_relay_state *relays;
 	size_t nrelays;
+	const struct daemon_dns_state *dns;
+	size_t ndns;
 	const struct daemon_event *events;
 	size_t nevents;
+	int32_t forwarding_rules;
 	bool lazy;
 	ln_wall session_expires; /* 0 none */
 };

@@ -1,3 +1,6 @@
+#include <stdlib.h>
+#include <string.h>
+
 #include "lib/daemon/daemon_msg.h"
 
 #include "proto/daemon.pb-c.h"
@@ -79,6 +82,43 @@ static void relays_read(struct proto_reader *r, const Daemon__FullStatus *in,
 	out->nrelays = in->n_relays;
 }
 
+static void dns_read(struct proto_reader *r, const Daemon__FullStatus *in,
+		     struct daemon_status_response *out)
+{
+	struct daemon_dns_state *v = proto_room(r, in->n_dns_servers, sizeof(*v));
+	for (size_t i = 0; v != NULL && i < in->n_dns_servers; i++) {
+		const Daemon__NSGroupState *s = in->dns_servers[i];
+		v[i].servers = proto_strs(r, s->n_servers, s->servers);
+		v[i].nservers = s->n_servers;
+		v[i].domains = proto_strs(r, s->n_domains, s->domains);
+		v[i].ndomains = s->n_domains;
+		v[i].enabled = s->enabled;
+		v[i].error = proto_str(r, s->error);
+	}
+	out->dns = v;
+	out->ndns = in->n_dns_servers;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct daemon_kv *)a)->key, ((const struct daemon_kv *)b)->key);
+}
+
+static void metadata_read(struct proto_reader *r, const Daemon__SystemEvent *in,
+			  struct daemon_event *out)
+{
+	struct daemon_kv *v = proto_room(r, in->n_metadata, sizeof(*v));
+	if (v == NULL)
+		return;
+	for (size_t i = 0; i < in->n_metadata; i++) {
+		v[i].key = proto_str(r, in->metadata[i]->key);
+		v[i].value = proto_str(r, in->metadata[i]->value);
+	}
+	qsort(v, in->n_metadata, sizeof(*v), by_key);
+	out->metadata = v;
+	out->nmetadata = in->n_metadata;
+}
+
 static void events_read(struct proto_reader *r, const Daemon__FullStatus *in,
 			struct daemon_status_response *out)
 {
@@ -91,6 +131,7 @@ static void events_read(struct proto_reader *r, const Daemon__FullStatus *in,
 		v[i].message = proto_str(r, s->message);
 		v[i].user_message = proto_str(r, s->usermessage);
 		v[i].at = proto_wall(s->timestamp);
+		metadata_read(r, s, &v[i]);
 	}
 	out->events = v;
 	out->nevents = in->n_events;
@@ -107,6 +148,8 @@ static void local_read(struct proto_reader *r, const Daemon__LocalPeerState *in,
 	out->wg_port = in->wgport;
 	out->rosenpass = in->rosenpassenabled;
 	out->rosenpass_permissive = in->rosenpasspermissive;
+	out->networks = proto_strs(r, in->n_networks, in->networks);
+	out->nnetworks = in->n_networks;
 }
 
 static void full_read(struct proto_reader *r, const Daemon__FullStatus *in,
@@ -130,7 +173,9 @@ static void full_read(struct proto_reader *r, const Daemon__FullStatus *in,
 	out->peers = peers;
 	out->npeers = in->n_peers;
 	relays_read(r, in, out);
+	dns_read(r, in, out);
 	events_read(r, in, out);
+	out->forwarding_rules = in->numberofforwardingrules;
 	out->lazy = in->lazyconnectionenabled;
 }
 
@@ -211,6 +256,38 @@ static void relays_write(struct proto_writer *w, const struct daemon_status_resp
 	}
 }
 
+static void dns_write(struct proto_writer *w, const struct daemon_status_response *in,
+		      Daemon__FullStatus *out)
+{
+	out->n_dns_servers = in->ndns;
+	out->dns_servers = proto_array(w, in->ndns, sizeof(*out->dns_servers));
+	for (size_t i = 0; i < in->ndns; i++) {
+		const struct daemon_dns_state *d = &in->dns[i];
+		Daemon__NSGroupState *s = proto_new(w, &daemon__nsgroup_state__descriptor);
+		s->servers = proto_texts(w, d->nservers, d->servers);
+		s->n_servers = d->nservers;
+		s->domains = proto_texts(w, d->ndomains, d->domains);
+		s->n_domains = d->ndomains;
+		s->enabled = d->enabled;
+		s->error = proto_text(d->error);
+		out->dns_servers[i] = s;
+	}
+}
+
+static void metadata_write(struct proto_writer *w, const struct daemon_event *in,
+			   Daemon__SystemEvent *out)
+{
+	out->n_metadata = in->nmetadata;
+	out->metadata = proto_array(w, in->nmetadata, sizeof(*out->metadata));
+	for (size_t i = 0; i < in->nmetadata; i++) {
+		Daemon__SystemEvent__MetadataEntry *kv =
+			proto_new(w, &daemon__system_event__metadata_entry__descriptor);
+		kv->key = proto_text(in->metadata[i].key);
+		kv->value = proto_text(in->metadata[i].value);
+		out->metadata[i] = kv;
+	}
+}
+
 static void events_write(struct proto_writer *w, const struct daemon_status_response *in,
 			 Daemon__FullStatus *out)
 {
@@ -224,6 +301,7 @@ static void events_write(struct proto_writer *w, const struct daemon_status_resp
 		s->message = proto_text(in->events[i].message);
 		s->usermessage = proto_text(in->events[i].user_message);
 		s->timestamp = moment(w, in->events[i].at);
+		metadata_write(w, &in->events[i], s);
 		out->events[i] = s;
 	}
 }
@@ -250,6 +328,8 @@ static Daemon__FullStatus *full_write(struct proto_writer *w,
 	local->wgport = in->wg_port;
 	local->rosenpassenabled = in->rosenpass;
 	local->rosenpasspermissive = in->rosenpass_permissive;
+	local->networks = proto_texts(w, in->nnetworks, in->networks);
+	local->n_networks = in->nnetworks;
 	out->localpeerstate = local;
 
 	out->n_peers = in->npeers;
@@ -257,7 +337,9 @@ static Daemon__FullStatus *full_write(struct proto_writer *w,
 	for (size_t i = 0; i < in->npeers; i++)
 		out->peers[i] = peer_write(w, &in->peers[i]);
 	relays_write(w, in, out);
+	dns_write(w, in, out);
 	events_write(w, in, out);
+	out->numberofforwardingrules = in->forwarding_rules;
 	out->lazyconnectionenabled = in->lazy;
 	out->sshserverstate = proto_new(w, &daemon__sshserver_state__descriptor);
 	return out;
