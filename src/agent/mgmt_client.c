@@ -5,8 +5,8 @@
 
 #include "lib/crypto/box.h"
 #include "lib/crypto/ct.h"
-
 #include "lib/mgmt/mgmt_job.h"
+
 #include "src/obs/obs_log.h"
 
 #define MGMT_SERVICE "/management.ManagementService/"

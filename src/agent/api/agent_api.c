@@ -117,8 +117,7 @@ static void agent_api_open(void *service, struct grpc_call *call)
 	grpc_call_set_user(call, c);
 	list_add_tail(&api->calls, &c->link);
 	if (grpc_call_peer_cred(call, &pid, &c->uid, &gid) < 0)
-		agent_api_fail(c, GRPC_PERMISSION_DENIED,
-			       "the kernel does not say who is calling");
+		agent_api_fail(c, GRPC_PERMISSION_DENIED, "the kernel does not say who is calling");
 }
 
 static void agent_api_message(struct grpc_call *call, struct slice msg)
@@ -154,8 +153,7 @@ static void agent_api_on_changed(struct ev_timer *t)
 	struct agent_api *api = ln_container(t, struct agent_api, changed);
 	api->changed_due = false;
 	api->changed_at = ev_now();
-	list_for_each_safe(it, &api->calls)
-	{
+	list_for_each_safe(it, &api->calls) {
 		struct api_call *c = list_entry(it, struct api_call, link);
 		if (c->stream && !c->answered)
 			agent_api_send_status(c, c->full, false);

@@ -57,9 +57,9 @@ static void api_login_done(void *user, enum grpc_status status, const char *text
 {
 	struct api_call *c = user;
 	if (status == GRPC_OK) {
-		struct daemon_login_response r = {
-			.user_code = "", .verification_uri = "", .verification_uri_complete = ""
-		};
+		struct daemon_login_response r = { .user_code = "",
+						   .verification_uri = "",
+						   .verification_uri_complete = "" };
 		struct str out;
 		str_init(&out, 4096);
 		daemon_login_response_write(&out, &r);
@@ -299,8 +299,7 @@ static void api_list_profiles(struct api_call *c, struct slice msg)
 	const struct agent_profile *active = agent_profiles_active(ps);
 	struct agent_profile *v;
 	int n = agent_profiles_list(ps, m.username, &a, &v);
-	struct daemon_profile *out =
-		n > 0 ? arena_calloc(&a, (size_t)n, sizeof(*out)) : NULL;
+	struct daemon_profile *out = n > 0 ? arena_calloc(&a, (size_t)n, sizeof(*out)) : NULL;
 	if (out == NULL) {
 		agent_api_fail(c, GRPC_RESOURCE_EXHAUSTED, "too many profiles");
 		return;
