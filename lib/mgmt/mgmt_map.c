@@ -33,10 +33,8 @@ Management__PeerConfig *mgmt_self_to_wire(struct proto_writer *w, const struct n
 {
 	Management__PeerConfig *p = proto_new(w, &management__peer_config__descriptor);
 	char text[IP_PREFIX_TEXT_MAX];
-	if (ip_is_set(&m->address.addr)) {
-		ip_prefix_format(&m->address, text);
-		p->address = proto_printf(w, "%s", text);
-	}
+	ip_prefix_format(&m->address, text);
+	p->address = proto_printf(w, "%s", text);
 	if (ip_is_set(&m->address_v6.addr))
 		p->address_v6 = compact(w, &m->address_v6);
 	p->fqdn = proto_text(m->fqdn);
@@ -281,7 +279,8 @@ Management__NetworkMap *mgmt_map_to_wire(struct proto_writer *w, const struct ne
 {
 	Management__NetworkMap *p = proto_new(w, &management__network_map__descriptor);
 	p->serial = m->serial;
-	p->peerconfig = mgmt_self_to_wire(w, &m->self);
+	if (ip_is_set(&m->self.address.addr))
+		p->peerconfig = mgmt_self_to_wire(w, &m->self);
 	p->remotepeers = peers_to_wire(w, m->peers, m->npeers);
 	p->n_remotepeers = m->npeers;
 	p->remotepeersisempty = m->npeers == 0;

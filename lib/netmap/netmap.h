@@ -54,8 +54,9 @@ struct netmap_rule {
 	const char *policy_id; /* id of the policy rule */
 };
 
-struct netmap_self {                 /* PeerConfig */
-	struct ip_prefix address;    /* own v4 with the length of the account network */
+struct netmap_self { /* PeerConfig */
+	/* Own v4 with the length of the account network; family 0: no PeerConfig was sent. */
+	struct ip_prefix address;
 	struct ip_prefix address_v6; /* family 0 = none */
 	const char *fqdn;
 	bool lazy_connections;

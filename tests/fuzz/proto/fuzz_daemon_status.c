@@ -1,0 +1,21 @@
+/* A status, as the command line reads it. */
+#include "lib/daemon/daemon_msg.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct arena a;
+	arena_init(&a, (size_t)32 << 20);
+	struct daemon_status_response m, again;
+	if (daemon_status_response_read(slice_of(data, size), &a, &m) == 0) {
+		/* What we read we can say again, and read what we said. */
+		struct str out = { 0 };
+		daemon_status_response_write(&out, &m);
+		int err = daemon_status_response_read(str_slice(&out), &a, &again);
+		ln_assert(err == 0 || err == LN_E_LIMIT || out.err != 0);
+		str_fini(&out);
+	}
+	arena_fini(&a);
+	return 0;
+}
