@@ -42,10 +42,10 @@ static void answer(void *arg)
 {
 	struct store_job *j = arg;
 	struct store_thread *t = j->thread;
-	t->backlog--;
 	if (j->done != NULL)
-		j->done(j->arg);
+		j->done(j->arg); /* may be the one that stops the store */
 	free(j);
+	t->backlog--;
 	if (t->stopped && t->backlog == 0)
 		thread_free(t);
 }

@@ -137,7 +137,11 @@ X(POLICY_RULE_PORT_INSERT, "INSERT INTO policy_rule_ports (rule_id, position, po
 	"port_last) VALUES ($1, $2, $3, $4)")                                                      \
 X(POLICY_RULE_GROUP_INSERT, "INSERT INTO policy_rule_groups (rule_id, side, position, group_id) "  \
 	"VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")                                          \
-X(SNAPSHOT_MEMBERS, "SELECT group_id, peer_id FROM group_peers ORDER BY group_id, peer_id")
+X(SNAPSHOT_PEERS, "SELECT id, wg_key, ssh_key, name, dns_label, ip_v4, ip_v6, meta_version, "      \
+	"meta_capabilities, meta_flags, peer_status_connected, peer_status_requires_approval "      \
+	"FROM peers WHERE account_id = $1 ORDER BY id")                                            \
+X(SNAPSHOT_GROUPS, "SELECT id, name FROM groups WHERE account_id = $1 ORDER BY id")                \
+X(SNAPSHOT_MEMBERS, "SELECT peer_id FROM group_peers WHERE group_id = $1 ORDER BY peer_id")
 
 /* clang-format on */
 

@@ -243,6 +243,32 @@ static void test_jobs_run_in_order(void **state)
 	store_fixture_fini(&fx);
 }
 
+static void stop_here(void *arg)
+{
+	struct store_fixture *fx = arg;
+	store_stop(fx->store);
+}
+
+static void nothing(struct store *s, void *arg)
+{
+}
+
+/* A service stops its store when its last job has come back: inside that answer. */
+static void test_stop_inside_an_answer(void **state)
+{
+	struct store_fixture fx;
+	struct log log = { .loop = ev_loop_new() };
+	struct entry last = { &log, 63 };
+	store_fixture_init(&fx);
+	store_start(fx.store, log.loop);
+	store_run(fx.store, nothing, stop_here, &fx);
+	store_run(fx.store, job, answer, &last);
+	ev_loop_run(log.loop);
+	assert_int_equal(log.nanswers, 1);
+	ev_loop_free(log.loop);
+	store_fixture_fini(&fx);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +279,7 @@ int main(void)
 		cmocka_unit_test(test_foreign_files_are_refused),
 		cmocka_unit_test(test_migrations),
 		cmocka_unit_test(test_jobs_run_in_order),
+		cmocka_unit_test(test_stop_inside_an_answer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
