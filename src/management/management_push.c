@@ -1,0 +1,205 @@
+/*
+ * From a commit to the streams (spec management-protocol 5.7): the snapshot is loaded again, then
+ * every stream is offered the newest map.
+ *
+ * A single change goes out at once. Changes that follow within the interval wait for its end, and
+ * the interval doubles while they keep coming, from 100 ms to 1 s: nobody waits longer than that,
+ * and a burst costs at most one round a second. The first map of a stream does not wait for any of
+ * this. Maps are computed in slices between other work of the loop.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/management/management_internal.h"
+#include "src/obs/obs_log.h"
+
+#define PUSH_INTERVAL_MIN (100 * LN_MSEC)
+#define PUSH_INTERVAL_MAX LN_SEC
+#define PUSH_RETRY LN_SEC          /* the store could not be read */
+#define PUSH_SLICE (5 * LN_MSEC)   /* computing maps before other work gets its turn */
+#define PUSH_ARENA_MAX (512 << 20) /* one map; 100,000 peers are about 100 MB */
+
+struct load_job {
+	struct management *m;
+	struct management_snapshot *snapshot;
+	int result;
+};
+
+int management_snapshot_load(struct store *s, struct management_snapshot **ret)
+{
+	struct management_snapshot *snap = ln_alloc(sizeof(*snap));
+	struct netmap_account *acc;
+	arena_init(&snap->arena, (size_t)1 << 30);
+	int r = store_account_load(s, &snap->arena, &acc);
+	snap->refs = 1;
+	if (r < 0) {
+		management_snapshot_unref(snap);
+		return r;
+	}
+	snap->account = acc;
+	snap->serial = acc->serial;
+	*ret = snap;
+	return 0;
+}
+
+void management_snapshot_unref(struct management_snapshot *s)
+{
+	if (s == NULL || --s->refs > 0)
+		return;
+	arena_fini(&s->arena);
+	free(s);
+}
+
+void management_push_stream(struct management *m, struct management_stream *st)
+{
+	if (list_empty(&st->dirty))
+		list_add_tail(&m->push.dirty, &st->dirty);
+	ev_timer_at(&m->push.work, ev_now());
+}
+
+static void feed_slice(struct ev_timer *t)
+{
+	struct management *m = ln_container(t, struct management, push.work);
+	ln_time end = ev_now() + PUSH_SLICE;
+	struct list *n;
+	while ((n = list_pop(&m->push.dirty)) != NULL) {
+		struct management_stream *st = list_entry(n, struct management_stream, dirty);
+		struct arena a;
+		arena_init(&a, PUSH_ARENA_MAX);
+		(void)management_stream_feed(st, &a); /* said and ended there */
+		arena_fini(&a);
+		if (ev_now() >= end) {
+			ev_timer_at(t, ev_now());
+			return;
+		}
+	}
+}
+
+/* Everybody is offered the snapshot; who has waited for it goes first. */
+static void distribute(struct management *m)
+{
+	m->push.due = false;
+	m->push.next = ev_now() + m->push.interval;
+	list_for_each(n, &m->streams) {
+		struct management_stream *st = list_entry(n, struct management_stream, all);
+		if (st->peer != NULL && !st->waiting)
+			management_push_stream(m, st);
+	}
+}
+
+static void serve_waiting(struct management *m)
+{
+	list_for_each(n, &m->streams) {
+		struct management_stream *st = list_entry(n, struct management_stream, all);
+		if (st->peer != NULL && !st->first && st->min_serial <= m->snapshot->serial)
+			management_push_stream(m, st);
+	}
+}
+
+static void load(struct management *m);
+
+static void load_work(struct store *s, void *arg)
+{
+	struct load_job *j = arg;
+	j->result = management_snapshot_load(s, &j->snapshot);
+}
+
+static void load_done(void *arg)
+{
+	struct load_job *j = arg;
+	struct management *m = j->m;
+	struct management_push *p = &m->push;
+	p->loading = false;
+	if (j->result < 0) {
+		m->counters.store_errors++;
+		log_error("management", "cannot read the account", LOG_ERRNO(j->result));
+		p->next = ev_now() + PUSH_RETRY;
+		ev_timer_at(&p->timer, p->next);
+	} else if (j->snapshot->serial < m->snapshot->serial) {
+		/* A store that went back would be refused by the agents (4.4). */
+		log_error("management", "the serial of the account went back",
+			  LOG_UINT("from", m->snapshot->serial),
+			  LOG_UINT("to", j->snapshot->serial));
+		management_snapshot_unref(j->snapshot);
+	} else {
+		management_snapshot_unref(m->snapshot);
+		m->snapshot = j->snapshot;
+		management_peers_purge(m);
+		serve_waiting(m);
+		if (p->due && ev_now() >= p->next)
+			distribute(m);
+		else if (p->due)
+			ev_timer_at(&p->timer, p->next);
+	}
+	free(j);
+	if (p->again && !m->stopping) {
+		p->again = false;
+		load(m);
+	}
+}
+
+static void load(struct management *m)
+{
+	if (m->push.loading) {
+		m->push.again = true;
+		return;
+	}
+	m->push.loading = true;
+	struct load_job *j = ln_alloc(sizeof(*j));
+	j->m = m;
+	store_run(m->store, load_work, load_done, j);
+}
+
+/* The end of an interval, or a retry. */
+static void push_timer(struct ev_timer *t)
+{
+	struct management *m = ln_container(t, struct management, push.timer);
+	if (m->stopping || !m->push.due)
+		return;
+	if (m->snapshot->serial >= m->push.want && list_empty(&m->push.dirty))
+		distribute(m);
+	else if (m->snapshot->serial >= m->push.want)
+		ev_timer_after(t, PUSH_INTERVAL_MIN); /* the round before is not done yet */
+	else
+		load(m);
+}
+
+void management_changed(struct management *m, uint64_t serial)
+{
+	struct management_push *p = &m->push;
+	if (m->stopping || serial <= p->want)
+		return;
+	ln_time now = ev_now();
+	p->want = serial;
+	if (!p->due) {
+		bool burst = now < p->next;
+		p->interval =
+			burst ? LN_MIN(p->interval * 2, PUSH_INTERVAL_MAX) : PUSH_INTERVAL_MIN;
+	}
+	p->due = true;
+	if (now >= p->next)
+		load(m);
+	else
+		ev_timer_at(&p->timer, p->next);
+}
+
+void management_push_hurry(struct management *m, uint64_t serial)
+{
+	if (!m->stopping && m->snapshot->serial < serial)
+		load(m);
+}
+
+void management_push_init(struct management *m)
+{
+	m->push.want = m->snapshot->serial;
+	m->push.interval = PUSH_INTERVAL_MIN;
+	list_init(&m->push.dirty);
+	ev_timer_init(&m->push.timer, m->loop, push_timer);
+	ev_timer_init(&m->push.work, m->loop, feed_slice);
+}
+
+void management_push_fini(struct management *m)
+{
+	ev_timer_fini(&m->push.timer);
+	ev_timer_fini(&m->push.work);
+}
