@@ -193,6 +193,14 @@ struct daemon_profile_list { /* ListProfilesResponse */
 	size_t nprofiles;
 };
 
+struct daemon_profile_change { /* AddProfileRequest, RemoveProfileRequest */
+	const char *username, *profile;
+};
+
+struct daemon_profile_id { /* what SwitchProfile, AddProfile and RemoveProfile answer */
+	const char *id;
+};
+
 struct daemon_features { /* GetFeaturesResponse */
 	bool disable_profiles, disable_update_settings, disable_networks;
 };
@@ -214,6 +222,8 @@ DAEMON_CODEC(config_request);
 DAEMON_CODEC(config_response);
 DAEMON_CODEC(user_request);
 DAEMON_CODEC(profile_list);
+DAEMON_CODEC(profile_change);
+DAEMON_CODEC(profile_id);
 DAEMON_CODEC(features);
 /* Requests and answers of Down, Up, SetConfig and Logout without a struct here have no fields. */
 

@@ -87,8 +87,9 @@ enum peer_out_kind {
 	PEER_OUT_DATAGRAM, /* send out->data to out->to from the WireGuard port */
 	PEER_OUT_ENDPOINT, /* out->to for WireGuard; see the fields below */
 	PEER_OUT_STATE,    /* state or the way changed: read peer_conn_info() */
-	PEER_OUT_GATHER,   /* fresh server-reflexive addresses are wanted */
-	PEER_OUT_STATS,    /* call peer_conn_wg_stats() */
+	PEER_OUT_GATHER, /* fresh server-reflexive addresses are wanted: ask servers whose answer is
+			    older than a second or so; after a loss the NAT may map anew */
+	PEER_OUT_STATS,  /* call peer_conn_wg_stats() */
 };
 
 struct peer_out {

@@ -378,7 +378,9 @@ void peer_nego_selected(struct peer_conn *p, ln_time now, const struct ice_pair_
 	if (first) {
 		peer_conn_set_state(p, now, PEER_CONNECTED);
 		p->watch_at = now + p->conf.watch_first;
-		p->watch_baseline = p->handshake_at;
+		/* The other side may have been faster: its handshake on the new path can come
+		 * before our own selection and is not an old one (spec trap 46). */
+		p->watch_baseline = p->handshake_at < p->nego_at ? p->handshake_at : 0;
 	}
 	if (!first && !moved)
 		return;

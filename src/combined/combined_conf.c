@@ -1,10 +1,6 @@
 #include "src/combined/combined_conf.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <strings.h>
-
-#define HOST_MAX 253
 
 /* --- checks of single values ------------------------------------------------------------------*/
 
@@ -16,92 +12,28 @@ static const char *check_listen(const char *text)
 		       : "ADDRESS:PORT with an IP address, or :PORT for every address";
 }
 
-/* Splits "host:port" or "[v6]:port" or "host"; the port may be missing (0). False: malformed. */
-static bool split_host(struct slice text, char host[256], uint16_t *ret_port)
-{
-	struct ip_addr literal;
-	size_t n = 0, port_at;
-	if (text.n > 0 && text.p[0] == '[') {
-		const uint8_t *end = memchr(text.p, ']', text.n);
-		if (end == NULL)
-			return false;
-		text = slice_after(text, 1);
-		n = (size_t)(end - text.p);
-		if (ip_parse(slice_of(text.p, n), &literal) < 0 || literal.family != 6)
-			return false;
-		port_at = n + 1;
-	} else {
-		while (n < text.n && text.p[n] != ':')
-			n++;
-		port_at = n;
-	}
-	if (n == 0 || n > HOST_MAX)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (text.p[i] <= ' ' || text.p[i] >= 0x7f || strchr("/@?#[]", text.p[i]) != NULL)
-			return false;
-	unsigned port = 0;
-	if (port_at < text.n) {
-		if (text.p[port_at] != ':' || text.n - port_at > 6 || text.n - port_at < 2)
-			return false;
-		for (size_t i = port_at + 1; i < text.n; i++) {
-			if (text.p[i] < '0' || text.p[i] > '9')
-				return false;
-			port = port * 10 + (text.p[i] - '0');
-		}
-		if (port == 0 || port > 65535)
-			return false;
-	}
-	memcpy(host, text.p, n);
-	host[n] = '\0';
-	*ret_port = (uint16_t)port;
-	return true;
-}
-
-/* "https://host[:port][/]" */
-static bool split_url(const char *text, bool *ret_tls, char host[256], uint16_t *ret_port)
-{
-	bool tls = strncasecmp(text, "https://", 8) == 0;
-	if (!tls && strncasecmp(text, "http://", 7) != 0)
-		return false;
-	const char *rest = text + (tls ? 8 : 7);
-	size_t n = strcspn(rest, "/");
-	if (rest[n] == '/' && rest[n + 1] != '\0')
-		return false;
-	if (!split_host(slice_of(rest, n), host, ret_port))
-		return false;
-	*ret_tls = tls;
-	if (*ret_port == 0)
-		*ret_port = tls ? 443 : 80;
-	return true;
-}
-
 static const char *check_exposed(const char *text)
 {
-	char host[256];
-	uint16_t port;
-	bool tls;
-	return text[0] == '\0' || split_url(text, &tls, host, &port)
+	struct url u;
+	return text[0] == '\0' || combined_url_parse(text, NULL, &u) == 0
 		       ? NULL
 		       : "https://HOST[:PORT] or http://HOST[:PORT], as agents reach this server";
 }
 
 static const char *check_signal(const char *text)
 {
-	char host[256];
-	uint16_t port;
-	bool tls;
-	bool good = text[0] == '\0' || split_url(text, &tls, host, &port) ||
-		    (split_host(slice_str(text), host, &port) && port != 0);
+	struct url u;
+	bool good = text[0] == '\0' || combined_url_parse(text, NULL, &u) == 0 ||
+		    (combined_url_parse(text, "http://", &u) == 0 && u.port_given);
 	return good ? NULL : "HOST:PORT, https://HOST[:PORT] or http://HOST[:PORT]";
 }
 
 static const char *check_stun(const char *text)
 {
-	char host[256];
-	uint16_t port;
-	bool scheme = strncmp(text, "stun:", 5) == 0;
-	return scheme && split_host(slice_str(text + 5), host, &port) ? NULL : "stun:HOST[:PORT]";
+	struct url u;
+	bool good =
+		strncmp(text, "stun:", 5) == 0 && combined_url_parse(text + 5, "http://", &u) == 0;
+	return good ? NULL : "stun:HOST[:PORT]";
 }
 
 static const char *check_level(const char *text)
@@ -282,6 +214,21 @@ const struct svc_conf_row combined_conf_rows[] = {
 	  .env = "LINNET_DRAIN_TIMEOUT",
 	  .flag = "drain-timeout",
 	  .help = "how long a stopping server waits for its connections" },
+	{ .key = "linnet.maxConnections",
+	  .type = CONF_INT,
+	  AT(max_connections),
+	  .min = 0,
+	  .max = 1000000,
+	  .env = "LINNET_MAX_CONNECTIONS",
+	  .help = "most TCP connections at once; 0 for what the descriptor limit allows" },
+	{ .key = "linnet.maxPerSource",
+	  .type = CONF_INT,
+	  AT(max_per_source),
+	  .preset = "4096",
+	  .min = 1,
+	  .max = 1000000,
+	  .env = "LINNET_MAX_PER_SOURCE",
+	  .help = "most connections from one IPv4 address or IPv6 /64; raise it behind a proxy" },
 	{ .key = "linnet.adminSocket",
 	  .type = CONF_STR,
 	  AT(admin_socket),

@@ -7,6 +7,7 @@
 #include "lib/base/err.h"
 #include "lib/base/ip.h"
 #include "lib/base/time.h"
+#include "lib/wire/url.h"
 
 #include "src/svc/svc_conf.h"
 
@@ -28,6 +29,7 @@ struct combined_conf {
 	/* linnet: */
 	bool legacy_ports;
 	ln_time drain_timeout;
+	int64_t max_connections, max_per_source; /* 0 = the front's default */
 	const char *admin_socket;
 	ln_time signal_send_timeout;
 	int64_t signal_max_message;
@@ -46,13 +48,19 @@ struct combined_listen {
 /* LN_E_MALFORMED. Names other than localhost are refused: a listener needs an address. */
 LN_MUST_CHECK int combined_listen_parse(const char *text, struct combined_listen *ret);
 
+/*
+ * A URL without a path, with `scheme` put before it when not null; ret->path is empty.
+ * LN_E_MALFORMED.
+ */
+LN_MUST_CHECK int combined_url_parse(const char *text, const char *scheme, struct url *ret);
+
 /* What follows from the settings; text points into the struct or its arena. */
 struct combined_plan {
 	struct combined_listen listen;
 	bool exposed_tls;
-	char exposed_host[256]; /* no brackets */
+	char exposed_host[URL_HOST_MAX + 1]; /* no brackets */
 	uint16_t exposed_port;
-	char signal_uri[272]; /* host:port for the agents */
+	char signal_uri[URL_AUTHORITY_TEXT]; /* host:port for the agents */
 	bool signal_tls;
 	bool local_signal, local_stun; /* false when the settings name another server */
 	const char **stuns;            /* URIs for the agents */

@@ -1,7 +1,6 @@
 /* What follows from the settings of linnet-server. */
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,35 +54,27 @@ void combined_own_address(char dst[IP_TEXT_MAX])
 	close(fd);
 }
 
-/* host:port with brackets round an IPv6 address. */
-static void join_host(char *dst, size_t size, const char *host, unsigned port)
+int combined_url_parse(const char *text, const char *scheme, struct url *ret)
 {
-	bool v6 = strchr(host, ':') != NULL;
-	snprintf(dst, size, "%s%s%s:%u", v6 ? "[" : "", host, v6 ? "]" : "", port);
+	char whole[URL_AUTHORITY_TEXT + 16];
+	struct url u;
+	if (snprintf(whole, sizeof(whole), "%s%s", scheme != NULL ? scheme : "", text) >=
+	    (int)sizeof(whole))
+		return LN_E_MALFORMED;
+	int err = url_parse(slice_str(whole), &u, NULL);
+	if (err < 0 || !(u.path.n == 0 || slice_is(u.path, "/")))
+		return LN_E_MALFORMED;
+	u.path = slice_of(NULL, 0); /* whole goes away */
+	*ret = u;
+	return 0;
 }
 
-/* Splits a URL that its row has checked. Text without scheme keeps *tls. */
-static void split_checked(const char *text, bool *tls, char host[256], uint16_t *port)
+/* host:port with brackets round an IPv6 address. */
+static void join_host(char dst[URL_AUTHORITY_TEXT], const char *host, uint16_t port)
 {
-	if (strncasecmp(text, "https://", 8) == 0) {
-		*tls = true;
-		*port = 443;
-		text += 8;
-	} else if (strncasecmp(text, "http://", 7) == 0) {
-		*tls = false;
-		*port = 80;
-		text += 7;
-	}
-	bool v6 = text[0] == '[';
-	size_t n = v6 ? strcspn(text, "]") - 1 : strcspn(text, ":/");
-	memcpy(host, text + v6, n);
-	host[n] = '\0';
-	text += n + (v6 ? 2 : 0);
-	if (*text == ':') {
-		*port = 0;
-		for (text++; *text >= '0' && *text <= '9'; text++)
-			*port = (uint16_t)(*port * 10 + (*text - '0'));
-	}
+	struct url u = { .port = port, .host_is_v6 = strchr(host, ':') != NULL };
+	snprintf(u.host, sizeof(u.host), "%s", host);
+	url_authority(&u, dst);
 }
 
 static int plan_listen(const struct svc_conf *c, const struct combined_conf *v,
@@ -99,9 +90,11 @@ static int plan_listen(const struct svc_conf *c, const struct combined_conf *v,
 
 static void plan_exposed(const struct combined_conf *v, struct combined_plan *plan)
 {
-	if (v->exposed[0] != '\0') {
-		split_checked(v->exposed, &plan->exposed_tls, plan->exposed_host,
-			      &plan->exposed_port);
+	struct url u;
+	if (v->exposed[0] != '\0' && combined_url_parse(v->exposed, NULL, &u) == 0) {
+		plan->exposed_tls = u.tls;
+		plan->exposed_port = u.port;
+		snprintf(plan->exposed_host, sizeof(plan->exposed_host), "%s", u.host);
 		return;
 	}
 	const struct ip_addr *a = &plan->listen.ep.addr;
@@ -117,14 +110,17 @@ static void plan_exposed(const struct combined_conf *v, struct combined_plan *pl
 
 static void plan_signal(const struct combined_conf *v, struct combined_plan *plan)
 {
-	char host[256];
-	uint16_t port = plan->exposed_port;
+	struct url u;
 	plan->signal_tls = plan->exposed_tls;
 	plan->local_signal = v->signal_uri[0] == '\0';
-	snprintf(host, sizeof(host), "%s", plan->exposed_host);
-	if (!plan->local_signal)
-		split_checked(v->signal_uri, &plan->signal_tls, host, &port);
-	join_host(plan->signal_uri, sizeof(plan->signal_uri), host, port);
+	join_host(plan->signal_uri, plan->exposed_host, plan->exposed_port);
+	if (plan->local_signal)
+		return;
+	if (combined_url_parse(v->signal_uri, NULL, &u) == 0)
+		plan->signal_tls = u.tls;
+	else if (combined_url_parse(v->signal_uri, "http://", &u) < 0)
+		return; /* the row has checked it */
+	url_authority(&u, plan->signal_uri);
 }
 
 /* Agents get the servers named in the file, else every port of ours. */
@@ -140,8 +136,8 @@ static int plan_stuns(struct svc_conf *c, const struct combined_conf *v, struct 
 	if (plan->stuns == NULL)
 		return LN_E_LIMIT;
 	for (size_t i = 0; i < plan->nstuns; i++) {
-		char text[272];
-		join_host(text, sizeof(text), plan->exposed_host, (unsigned)v->stun_ports.v[i]);
+		char text[URL_AUTHORITY_TEXT];
+		join_host(text, plan->exposed_host, (uint16_t)v->stun_ports.v[i]);
 		plan->stuns[i] = arena_printf(&c->arena, "stun:%s", text);
 		if (plan->stuns[i] == NULL)
 			return LN_E_LIMIT;

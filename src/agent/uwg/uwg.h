@@ -13,6 +13,7 @@
 #include "lib/base/slice.h"
 #include "lib/base/time.h"
 #include "lib/crypto/key.h"
+#include "lib/wg/wg_timers.h"
 
 #include "src/ev/ev.h"
 
@@ -22,6 +23,8 @@ struct uwg_conf {
 	uint16_t port;               /* wanted UDP port; 0 or busy: the kernel chooses */
 	uint32_t fwmark;             /* SO_MARK of the UDP sockets; 0 none */
 	const struct wg_secret *key; /* copied */
+	/* Of the protocol; null: the standard ones. Tests shorten them. Must outlive the device. */
+	const struct wg_timers_conf *timers;
 };
 
 struct uwg_peer_conf {

@@ -148,7 +148,12 @@ static void test_status_again(void **state)
 		.reason = "no STUN answer from stun.example.org",
 	};
 	const struct daemon_relay_state relay = { "stun:x", false, "refused", "" };
-	const struct daemon_event event = { "id", 2, 3, "m", "u", 123456789 };
+	const struct daemon_event event = { .id = "id",
+					    .severity = 2,
+					    .category = 3,
+					    .message = "m",
+					    .user_message = "u",
+					    .at = 123456789 };
 	const struct daemon_status_response in = {
 		.status = "Connecting",
 		.version = "1",

@@ -1,0 +1,284 @@
+#include "src/agent/agent.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "src/agent/api/agent_api.h"
+#include "src/obs/obs_log.h"
+#include "src/plat/plat.h"
+
+#define AGENT_NETWORKS_MAX 64
+#define AGENT_HOST_DEBOUNCE (300 * LN_MSEC)
+
+struct agent {
+	struct ev_loop *loop;
+	struct agent_options opt;
+	char *state_dir, *config, *socket, *filter_table, *log_file;
+	struct agent_profiles *profiles;
+	struct plat *plat;
+	struct plat_sysinfo sys;
+	struct ev_io plat_io;
+	bool watching;
+	struct ev_timer host_changed;
+	struct agent_network *networks[AGENT_NETWORKS_MAX];
+	size_t nnetworks;
+	struct agent_api *api;
+};
+
+struct agent_profiles *agent_profiles(struct agent *a)
+{
+	return a->profiles;
+}
+
+const struct agent_options *agent_options(const struct agent *a)
+{
+	return &a->opt;
+}
+
+struct ev_loop *agent_loop(struct agent *a)
+{
+	return a->loop;
+}
+
+/* --- the host ----------------------------------------------------------------------------------*/
+
+static void agent_on_plat(struct ev_io *io, unsigned events)
+{
+	struct agent *a = ln_container(io, struct agent, plat_io);
+	struct plat_event ev;
+	bool any = false;
+	(void)events;
+	while (plat_event_next(a->plat, &ev))
+		any = any || ev.kind != PLAT_EV_NONE;
+	/* Changes come in groups; the first one starts the clock. */
+	if (any)
+		ev_timer_after(&a->host_changed, AGENT_HOST_DEBOUNCE);
+}
+
+static void agent_on_host_changed(struct ev_timer *t)
+{
+	struct agent *a = ln_container(t, struct agent, host_changed);
+	for (size_t i = 0; i < a->nnetworks; i++)
+		agent_network_host_changed(a->networks[i]);
+}
+
+/* --- networks ----------------------------------------------------------------------------------*/
+
+static bool agent_name_taken(void *user, const struct agent_network *self, const char *ifname,
+			     const char *table)
+{
+	const struct agent *a = user;
+	for (size_t i = 0; i < a->nnetworks; i++) {
+		const struct agent_network *n = a->networks[i];
+		if (n == self || agent_network_ifname(n)[0] == '\0')
+			continue;
+		if (strcmp(agent_network_ifname(n), ifname) == 0 ||
+		    (table[0] != '\0' && strcmp(agent_network_table(n), table) == 0))
+			return true;
+	}
+	return false;
+}
+
+static void agent_on_change(void *user)
+{
+	struct agent *a = user;
+	if (a->api != NULL)
+		agent_api_changed(a->api);
+}
+
+static bool agent_same_profile(const struct agent_profile *x, const struct agent_profile *y)
+{
+	return strcmp(x->id, y->id) == 0 && strcmp(x->user, y->user) == 0;
+}
+
+static struct agent_network *agent_find_network(struct agent *a, const struct agent_profile *p)
+{
+	for (size_t i = 0; i < a->nnetworks; i++)
+		if (agent_same_profile(agent_network_profile(a->networks[i]), p))
+			return a->networks[i];
+	return NULL;
+}
+
+int agent_network_of(struct agent *a, const struct agent_profile *p, struct agent_network **ret,
+		     struct ln_fail *f)
+{
+	struct agent_network *n = agent_find_network(a, p);
+	if (n != NULL) {
+		*ret = n;
+		return 0;
+	}
+	if (a->nnetworks == AGENT_NETWORKS_MAX)
+		return ln_fail(f, LN_E_LIMIT, "at most %d profiles can be in use at once",
+			       AGENT_NETWORKS_MAX);
+	struct agent_network_conf c = {
+		.loop = a->loop,
+		.plat = a->plat,
+		.sys = &a->sys,
+		.filter_table = a->filter_table,
+		.lazy = a->opt.lazy,
+		.name_taken = agent_name_taken,
+		.on_change = agent_on_change,
+		.user = a,
+	};
+	int err = agent_network_new(&c, p, &n, f);
+	if (err < 0)
+		return err;
+	a->networks[a->nnetworks++] = n;
+	*ret = n;
+	return 0;
+}
+
+int agent_active_network(struct agent *a, struct agent_network **ret, struct ln_fail *f)
+{
+	return agent_network_of(a, agent_profiles_active(a->profiles), ret, f);
+}
+
+static void agent_others_down(struct agent *a, const struct agent_network *keep)
+{
+	for (size_t i = 0; !a->opt.multi && i < a->nnetworks; i++)
+		if (a->networks[i] != keep)
+			(void)agent_network_down(a->networks[i]);
+}
+
+void agent_bring_up(struct agent *a, struct agent_network *n)
+{
+	agent_others_down(a, n);
+	agent_network_up(n);
+}
+
+int agent_switch(struct agent *a, const struct agent_profile *p, struct ln_fail *f)
+{
+	int err = agent_profiles_set_active(a->profiles, p, f);
+	if (err == 0)
+		agent_others_down(a, agent_find_network(a, p));
+	return err;
+}
+
+void agent_drop_network(struct agent *a, const struct agent_profile *p)
+{
+	for (size_t i = 0; i < a->nnetworks; i++) {
+		if (!agent_same_profile(agent_network_profile(a->networks[i]), p))
+			continue;
+		struct agent_network *n = a->networks[i];
+		a->networks[i] = a->networks[--a->nnetworks];
+		agent_network_free(n);
+		return;
+	}
+}
+
+/* --- life --------------------------------------------------------------------------------------*/
+
+static char *agent_dup(const char *s)
+{
+	return s != NULL ? ln_strdup(s) : NULL;
+}
+
+static int agent_open_host(struct agent *a, struct ln_fail *f)
+{
+	int err = plat_new(a->state_dir, &a->plat, f);
+	if (err < 0)
+		return err;
+	struct ln_fail why;
+	if (plat_recover(a->plat, &why) < 0)
+		log_warn("agent", "something of an earlier run stays on this host",
+			 LOG_STR("why", why.text));
+	plat_sysinfo(a->plat, &a->sys);
+	int fd = plat_event_fd(a->plat);
+	if (fd < 0) {
+		log_warn("agent", "changes of the host's network are not seen", LOG_ERRNO(fd));
+		return 0;
+	}
+	err = ev_io_init(&a->plat_io, a->loop, fd, agent_on_plat);
+	if (err < 0)
+		return ln_fail(f, err, "the host's network cannot be watched: %s",
+			       ln_strerror(err));
+	ev_io_want(&a->plat_io, EV_READ);
+	a->watching = true;
+	return 0;
+}
+
+int agent_new(struct ev_loop *l, const struct agent_options *o, struct agent **ret,
+	      struct ln_fail *f)
+{
+	struct agent *a = ln_alloc(sizeof(*a));
+	a->loop = l;
+	a->opt = *o;
+	a->opt.state_dir = a->state_dir =
+		ln_strdup(o->state_dir != NULL ? o->state_dir : AGENT_STATE_DIR);
+	a->opt.config = a->config = agent_dup(o->config);
+	a->opt.socket = a->socket = agent_dup(o->socket);
+	a->opt.filter_table = a->filter_table =
+		ln_strdup(o->filter_table != NULL ? o->filter_table : "netbird");
+	a->opt.log_file = a->log_file = ln_strdup(o->log_file != NULL ? o->log_file : "");
+	ev_timer_init(&a->host_changed, l, agent_on_host_changed);
+	int err = agent_profiles_new(a->state_dir, a->config, &a->profiles, f);
+	if (err == 0)
+		err = agent_open_host(a, f);
+	if (err < 0) {
+		agent_free(a);
+		return err;
+	}
+	*ret = a;
+	return 0;
+}
+
+/* A configuration on disk means that somebody has logged in with it before. */
+static void agent_auto_connect(struct agent *a)
+{
+	const struct agent_profile *p = agent_profiles_active(a->profiles);
+	struct agent_network *n;
+	struct ln_fail f;
+	if (access(p->path, F_OK) < 0)
+		return;
+	if (agent_active_network(a, &n, &f) < 0) {
+		log_error("agent", "the configuration is unusable", LOG_STR("why", f.text));
+		return;
+	}
+	if (!agent_network_agent_conf(n)->disable_auto_connect)
+		agent_bring_up(a, n);
+}
+
+int agent_start(struct agent *a, struct ln_fail *f)
+{
+	if (a->socket != NULL) {
+		int err = agent_api_new(a, a->socket, &a->api, f);
+		if (err < 0)
+			return err;
+	}
+	agent_auto_connect(a);
+	return 0;
+}
+
+void agent_stop(struct agent *a, void (*done)(void *arg), void *arg)
+{
+	for (size_t i = 0; i < a->nnetworks; i++)
+		agent_network_free(a->networks[i]);
+	a->nnetworks = 0;
+	if (a->api != NULL)
+		agent_api_stop(a->api, done, arg);
+	else
+		ev_defer(a->loop, done, arg);
+}
+
+void agent_free(struct agent *a)
+{
+	if (a == NULL)
+		return;
+	for (size_t i = 0; i < a->nnetworks; i++)
+		agent_network_free(a->networks[i]);
+	agent_api_free(a->api);
+	ev_timer_fini(&a->host_changed);
+	if (a->watching)
+		ev_io_fini(&a->plat_io);
+	if (a->plat != NULL)
+		plat_free(a->plat);
+	agent_profiles_free(a->profiles);
+	free(a->state_dir);
+	free(a->config);
+	free(a->socket);
+	free(a->filter_table);
+	free(a->log_file);
+	ev_defer_free(a->loop, a);
+}

@@ -1,0 +1,316 @@
+#include "src/agent/engine/engine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/crypto/ct.h"
+
+#include "src/agent/engine/engine_internal.h"
+#include "src/obs/obs_log.h"
+
+void engine_say(struct engine *e, enum engine_event ev, const char *text)
+{
+	e->conf.on_event(e->conf.user, ev, text);
+}
+
+void engine_check_ready(struct engine *e)
+{
+	if (e->ready_said || !e->have_map || !e->signal_tried)
+		return;
+	e->ready_said = true;
+	engine_say(e, ENGINE_EV_READY, "");
+}
+
+/* --- the host ----------------------------------------------------------------------------------*/
+
+int engine_apply_host(struct engine *e, struct ln_fail *f)
+{
+	const struct agent_conf *c = e->conf.conf;
+	struct ip_prefix addresses[2];
+	struct plat_want want = {
+		.mtu = c->mtu,
+		.up = true,
+		.addresses = addresses,
+		/* Off means open; block-inbound means closed, whatever the map says (spec
+		   agent 5.2). */
+		.filter = !c->disable_firewall,
+		.filter_table = e->filter_table,
+		.filter_allow_all = e->allow_all && !c->block_inbound,
+		.rules = e->rules,
+		.nrules = c->block_inbound ? 0 : e->nrules,
+	};
+	memcpy(want.ifname, e->ifname, sizeof(want.ifname));
+	addresses[want.naddresses++] = e->address;
+	if (e->address_v6.addr.family == 6)
+		addresses[want.naddresses++] = e->address_v6;
+	int err = plat_apply(e->conf.plat, &want, f);
+	if (err >= 0 || want.naddresses < 2)
+		return err;
+	/* A host without IPv6 still gets its IPv4 network (spec signal-and-connection 6.1). */
+	want.naddresses = 1;
+	int again = plat_apply(e->conf.plat, &want, NULL);
+	if (again == 0) {
+		log_warn("engine", "no IPv6 in this network: the host refused the address",
+			 LOG_STR("interface", e->ifname), LOG_ERRNO(err));
+		return 0;
+	}
+	return err;
+}
+
+/* --- device ------------------------------------------------------------------------------------*/
+
+static void engine_on_wanted(struct engine *e, const struct wg_key *key)
+{
+	struct engine_peer *p = engine_peer_find(e, key);
+	if (p == NULL)
+		return;
+	peer_conn_wake(p->conn, ev_now());
+	engine_peer_drive(p);
+}
+
+static void engine_on_handshake(struct engine *e, const struct wg_key *key)
+{
+	struct engine_peer *p = engine_peer_find(e, key);
+	if (p == NULL)
+		return;
+	log_debug("engine", "WireGuard session", LOG_KEY("peer", key));
+	peer_conn_handshake(p->conn, ev_now());
+	engine_peer_drive(p);
+}
+
+static void engine_on_uwg(void *user, const struct uwg_event *ev)
+{
+	struct engine *e = user;
+	switch (ev->kind) {
+	case UWG_EV_STUN:
+		if (!engine_addr_stun(e, &ev->from, ev->data))
+			engine_peer_stun(e, &ev->from, ev->data);
+		break;
+	case UWG_EV_WANTED:
+		engine_on_wanted(e, &ev->key);
+		break;
+	case UWG_EV_HANDSHAKE:
+		engine_on_handshake(e, &ev->key);
+		break;
+	case UWG_EV_ROAMED:
+		log_debug("engine", "peer moved", LOG_KEY("peer", &ev->key),
+			  LOG_EP("to", &ev->from));
+		break;
+	case UWG_EV_SEND_FAILED:
+		log_debug("engine", "a handshake could not be sent", LOG_KEY("peer", &ev->key),
+			  LOG_EP("to", &ev->from), LOG_ERRNO(ev->err));
+		break;
+	case UWG_EV_DOWN:
+		engine_say(e, ENGINE_EV_RESTART, "the network interface is gone");
+		break;
+	}
+}
+
+/* --- signal ------------------------------------------------------------------------------------*/
+
+static const struct box_key *engine_signal_box(void *user, const struct wg_key *key)
+{
+	struct engine_peer *p = engine_peer_find(user, key);
+	return p != NULL ? &p->box : NULL;
+}
+
+static void engine_signal_message(void *user, const struct wg_key *from,
+				  const struct signal_body *m)
+{
+	struct engine_peer *p = engine_peer_find(user, from);
+	if (p == NULL)
+		return;
+	int err = peer_conn_signal(p->conn, ev_now(), m);
+	log_trace("engine", "signal message", LOG_KEY("peer", from), LOG_UINT("type", m->type),
+		  LOG_ERRNO(err));
+	engine_peer_drive(p);
+}
+
+static void engine_signal_state(void *user, bool connected, const char *why)
+{
+	struct engine *e = user;
+	if (connected != !e->local.signal_down || !e->signal_tried)
+		log_info("engine", connected ? "signal connected" : "signal not connected",
+			 LOG_STR("url", e->signal_url), LOG_STR("why", why));
+	bool first = !e->signal_tried;
+	e->signal_tried = true;
+	e->local.signal_down = !connected;
+	(void)snprintf(e->signal_error, sizeof(e->signal_error), "%s", why);
+	/* What was offered meanwhile is lost; at the very start nothing has been. */
+	if (connected)
+		engine_peer_reset_all(e, true);
+	if (first)
+		engine_check_ready(e);
+	engine_say(e, ENGINE_EV_STATUS, "");
+}
+
+static int engine_start_signal(struct engine *e, const struct mgmt_host *h, struct ln_fail *f)
+{
+	char host[256];
+	uint16_t port;
+	if (agent_url_parse_host(slice_str(h->uri), h->https ? 443 : 80, host, &port) < 0)
+		return ln_fail(f, LN_E_MALFORMED,
+			       "the server names an unusable signal address '%.100s'", h->uri);
+	char url[320];
+	(void)snprintf(url, sizeof(url), "%s://%s", h->https ? "https" : "http", h->uri);
+	e->signal_url = ln_strdup(url);
+	struct signal_client_conf c = {
+		.host = host,
+		.port = port,
+		.tls = h->https,
+		.key = &e->conf.conf->key,
+		.box_of = engine_signal_box,
+		.on_message = engine_signal_message,
+		.on_state = engine_signal_state,
+		.user = e,
+	};
+	e->signal = signal_client_new(e->conf.loop, &c);
+	return 0;
+}
+
+/* --- life --------------------------------------------------------------------------------------*/
+
+static int engine_check_login(const struct mgmt_login_response *login, struct ln_fail *f)
+{
+	if (!login->has_self || login->self.address.addr.family != 4)
+		return ln_fail(f, LN_E_MALFORMED, "the server gave this peer no address");
+	if (!login->has_servers || !login->servers.has_signal)
+		return ln_fail(f, LN_E_MALFORMED, "the server names no signal server");
+	return 0;
+}
+
+static void engine_set_self(struct engine *e, const struct netmap_self *self)
+{
+	e->address = self->address;
+	e->overlay[0] = ip_prefix_mask(&self->address);
+	e->noverlay = 1;
+	if (!e->conf.conf->disable_ipv6 && self->address_v6.addr.family == 6) {
+		e->address_v6 = self->address_v6;
+		e->overlay[1] = ip_prefix_mask(&self->address_v6);
+		e->noverlay = 2;
+	}
+	e->fqdn = ln_strdup(self->fqdn != NULL ? self->fqdn : "");
+}
+
+static int engine_start_device(struct engine *e, struct ln_fail *f)
+{
+	const struct agent_conf *c = e->conf.conf;
+	/* A crash may have left the interface, its table or its routes behind. */
+	int err = plat_remove(e->conf.plat, e->ifname, e->filter_table, f);
+	if (err < 0)
+		return err;
+	struct uwg_conf uc = {
+		.ifname = e->ifname,
+		.mtu = c->mtu,
+		.port = c->wg_port,
+		.key = &c->key,
+	};
+	err = uwg_new(e->conf.loop, &uc, engine_on_uwg, e, &e->uwg, f);
+	if (err < 0)
+		return err;
+	e->local.wg_port = uwg_port(e->uwg);
+	if (c->wg_port != 0 && e->local.wg_port != c->wg_port)
+		log_warn("engine", "the WireGuard port is busy, using another",
+			 LOG_UINT("wanted", c->wg_port), LOG_UINT("port", e->local.wg_port));
+	return engine_apply_host(e, f);
+}
+
+int engine_new(const struct engine_conf *conf, const struct mgmt_login_response *login,
+	       struct engine **ret, struct ln_fail *f)
+{
+	int err = engine_check_login(login, f);
+	if (err < 0)
+		return err;
+	struct engine *e = ln_alloc(sizeof(*e));
+	e->conf = *conf;
+	(void)snprintf(e->ifname, sizeof(e->ifname), "%s", conf->ifname);
+	(void)snprintf(e->filter_table, sizeof(e->filter_table), "%s", conf->filter_table);
+	wg_secret_public(&conf->conf->key, &e->own);
+	map_init(&e->peers, rng_u64(ev_rng()), rng_u64(ev_rng()));
+	heap_init(&e->due);
+	ev_timer_init(&e->timer, conf->loop, engine_peer_due);
+	e->local.signal_down = true;
+	engine_set_self(e, &login->self);
+	engine_addr_init(e);
+	/* The network is slow and the device is not: dial first. */
+	err = engine_start_signal(e, &login->servers.signal, f);
+	if (err == 0)
+		err = engine_start_device(e, f);
+	if (err < 0) {
+		engine_free(e);
+		return err;
+	}
+	e->lazy = login->self.lazy_connections;
+	(void)engine_addr_rescan(e, NULL);
+	engine_addr_set_servers(e, &login->servers);
+	log_info("engine", "network interface is up", LOG_STR("interface", e->ifname),
+		 LOG_IP("address", &e->address.addr), LOG_UINT("port", e->local.wg_port));
+	*ret = e;
+	return 0;
+}
+
+void engine_free(struct engine *e)
+{
+	if (e == NULL)
+		return;
+	signal_client_free(e->signal);
+	engine_addr_fini(e);
+	engine_map_fini(e);
+	ev_timer_fini(&e->timer);
+	heap_fini(&e->due);
+	map_fini(&e->peers);
+	uwg_free(e->uwg);
+	struct ln_fail f;
+	if (plat_remove(e->conf.plat, e->ifname, e->filter_table, &f) < 0)
+		log_warn("engine", "something of ours stays on this host",
+			 LOG_STR("interface", e->ifname), LOG_STR("why", f.text));
+	free(e->signal_url);
+	free(e->fqdn);
+	ev_defer_free(e->conf.loop, e);
+}
+
+void engine_sync(struct engine *e, const struct mgmt_sync_response *m)
+{
+	if (m->has_servers)
+		engine_addr_set_servers(e, &m->servers);
+	if (m->has_map)
+		engine_map_apply(e, &m->map);
+}
+
+bool engine_network_changed(struct engine *e)
+{
+	bool lost = false;
+	bool changed = engine_addr_rescan(e, &lost);
+	/* Another way out may mean another NAT even with the same addresses. */
+	engine_addr_gather(e, 1);
+	if (!changed)
+		return false;
+	log_info("engine", "the host's addresses changed", LOG_UINT("candidates", e->local.nhosts),
+		 LOG_STR("old", lost ? "none left" : "some left"));
+	if (lost) {
+		map_for_each(n, &e->peers) {
+			struct engine_peer *p = map_entry(n, struct engine_peer, node);
+			peer_conn_restart(p->conn, ev_now());
+		}
+	}
+	engine_peer_local_changed(e);
+	if (!lost)
+		engine_peer_reset_all(e, true);
+	if (lost)
+		signal_client_redial(e->signal);
+	return lost;
+}
+
+bool engine_overlay_has(const struct engine *e, const struct ip_addr *a)
+{
+	for (unsigned i = 0; i < e->noverlay; i++)
+		if (ip_prefix_contains(&e->overlay[i], a))
+			return true;
+	return false;
+}
+
+const char *engine_ifname(const struct engine *e)
+{
+	return e->ifname;
+}

@@ -1,0 +1,57 @@
+#pragma once
+/*
+ * The engine: one network while it is up. It owns the WireGuard device, the signal client, the
+ * peers, the STUN queries and what the host's network should look like; it applies network maps.
+ *
+ * Life: engine_new (after a Login) -> maps by engine_sync -> engine_free, which takes everything
+ * back: interface, addresses, routes, filter. Several engines live side by side without globals.
+ */
+#include "lib/base/arena.h"
+#include "lib/base/err.h"
+#include "lib/daemon/daemon_msg.h"
+#include "lib/mgmt/mgmt_msg.h"
+
+#include "src/agent/agent_conf.h"
+#include "src/ev/ev.h"
+#include "src/plat/plat.h"
+
+enum engine_event {
+	ENGINE_EV_READY,   /* the first map is applied and signal has connected, or failed once */
+	ENGINE_EV_RESTART, /* own address changed, interface gone: log in again and start over */
+	ENGINE_EV_STATUS,  /* something that status shows has changed */
+};
+
+struct engine_conf {
+	struct ev_loop *loop;
+	struct plat *plat;
+	const struct agent_conf *conf; /* stays valid and unchanged */
+	const char *ifname;            /* copied, like the next one */
+	const char *filter_table;
+	int lazy; /* 1 or 0 overrules the server; -1: as it says */
+	/* True for interfaces of other networks of this process: no path leads through them. */
+	bool (*own_interface)(void *user, const char *ifname);
+	void (*on_event)(void *user, enum engine_event ev, const char *text);
+	void *user;
+};
+
+struct engine;
+/*
+ * Makes the interface (closed by the filter until rules come) and starts to connect. Events come
+ * later, never from inside. -errno, LN_E_* with the reason in words; nothing is left then.
+ */
+LN_MUST_CHECK int engine_new(const struct engine_conf *conf,
+			     const struct mgmt_login_response *login, struct engine **ret,
+			     struct ln_fail *f);
+void engine_free(struct engine *e);
+
+/* A Sync message: servers, then the map by the serial rules (spec management-protocol 4.4, 4.9). */
+void engine_sync(struct engine *e, const struct mgmt_sync_response *m);
+/* Links, addresses or routes of the host changed. gone: something disappeared. True when the
+ * connections of this network should be dialled again. */
+bool engine_network_changed(struct engine *e);
+/* True when the address belongs to this network. */
+bool engine_overlay_has(const struct engine *e, const struct ip_addr *a);
+const char *engine_ifname(const struct engine *e);
+/* Fills the parts of a full status that the engine knows; texts in the arena. LN_E_LIMIT. */
+LN_MUST_CHECK int engine_status(struct engine *e, struct arena *a,
+				struct daemon_status_response *ret);

@@ -1,0 +1,127 @@
+#pragma once
+/*
+ * The inside of the engine, for the files of src/agent/engine only: engine.c (life, events, host),
+ * engine_peer.c (peers and their cores), engine_map.c (network maps), engine_addr.c (our own
+ * addresses and STUN), engine_status.c.
+ */
+#include "lib/base/heap.h"
+#include "lib/base/map.h"
+#include "lib/crypto/box.h"
+#include "lib/peer/peer_conn.h"
+#include "lib/stun/stun_query.h"
+
+#include "src/agent/engine/engine.h"
+#include "src/agent/signal_client.h"
+#include "src/agent/uwg/uwg.h"
+
+#define ENGINE_ALLOWED_MAX 16 /* addresses of one peer */
+#define ENGINE_ROUTES 256     /* cached sources of STUN datagrams */
+#define ENGINE_URIS_MAX STUN_QUERY_SERVERS_MAX
+#define ENGINE_ADDRS_MAX 256
+
+struct engine_peer {
+	struct map_node node; /* by key */
+	struct heap_node due;
+	struct engine *engine;
+	struct wg_key key;
+	struct box_key box;
+	struct peer_conn *conn;
+	struct ip_addr v4, v6;
+	struct ip_prefix allowed[ENGINE_ALLOWED_MAX];
+	size_t nallowed;
+	char *fqdn;
+	char *version;
+	uint16_t keepalive; /* as programmed */
+	ln_wall changed;    /* of the state, for status */
+	enum peer_state state;
+	bool marked; /* while a map is applied */
+};
+
+struct engine_offline { /* known to the map, unreachable: status only */
+	struct wg_key key;
+	struct ip_addr v4, v6;
+	char *fqdn;
+};
+
+struct engine_route {
+	struct ip_ep from;
+	struct engine_peer *peer;
+};
+
+struct engine_resolve; /* a look-up of STUN servers on a worker thread */
+
+struct engine {
+	struct engine_conf conf;
+	char ifname[PLAT_IFNAME_MAX];
+	char filter_table[32];
+	struct wg_key own;
+	struct uwg *uwg;
+	struct signal_client *signal;
+	char *signal_url;
+	bool signal_tried; /* connected or refused at least once */
+	char signal_error[256];
+
+	/* self */
+	struct ip_prefix address, address_v6;
+	char *fqdn;
+	bool lazy;
+	struct ip_prefix overlay[2];
+	unsigned noverlay;
+
+	/* map */
+	uint64_t serial;
+	bool have_map, ready_said;
+	struct plat_rule *rules;
+	size_t nrules;
+	bool allow_all;
+
+	/* peers */
+	struct map peers;
+	struct heap due;
+	struct ev_timer timer;
+	struct engine_route routes[ENGINE_ROUTES];
+	struct engine_offline *offline;
+	size_t noffline;
+
+	/* our addresses */
+	struct peer_local local;
+	struct stun_query *stun;
+	struct ev_timer stun_timer, monitor;
+	char *stun_uris[ENGINE_URIS_MAX];
+	struct ip_ep stun_eps[ENGINE_URIS_MAX]; /* first address of each; family 0 unresolved */
+	size_t nstun_uris;
+	struct engine_resolve *resolving;
+};
+
+/* engine.c */
+LN_MUST_CHECK int engine_apply_host(struct engine *e, struct ln_fail *f);
+void engine_say(struct engine *e, enum engine_event ev, const char *text);
+void engine_check_ready(struct engine *e);
+
+/* engine_peer.c */
+void engine_peer_drive(struct engine_peer *p);
+struct engine_peer *engine_peer_find(struct engine *e, const struct wg_key *key);
+/* Adds a peer; null when its key is a low-order point. */
+struct engine_peer *engine_peer_add(struct engine *e, const struct netmap_peer *m,
+				    const struct ip_prefix *allowed, size_t nallowed);
+void engine_peer_remove(struct engine_peer *p);
+void engine_peer_set_lazy(struct engine_peer *p);
+void engine_peer_stun(struct engine *e, const struct ip_ep *from, struct slice pkt);
+void engine_peer_due(struct ev_timer *t);
+/* Every peer: our addresses changed. */
+void engine_peer_local_changed(struct engine *e);
+void engine_peer_reset_all(struct engine *e, bool at_once);
+
+/* engine_map.c */
+void engine_map_apply(struct engine *e, const struct netmap *m);
+void engine_map_fini(struct engine *e);
+
+/* engine_addr.c */
+void engine_addr_init(struct engine *e);
+void engine_addr_fini(struct engine *e);
+void engine_addr_set_servers(struct engine *e, const struct mgmt_servers *s);
+/* False when nothing changed. lost: no earlier address of some family is left. */
+bool engine_addr_rescan(struct engine *e, bool *ret_lost);
+void engine_addr_gather(struct engine *e, ln_time max_age);
+/* True when a STUN server's answer was in it. */
+bool engine_addr_stun(struct engine *e, const struct ip_ep *from, struct slice pkt);

@@ -1,0 +1,151 @@
+/* What status shows of one network (spec agent 1.3, 1.6). */
+#include <stdio.h>
+
+#include "src/agent/engine/engine_internal.h"
+
+static const char *engine_status_ip(struct arena *a, const struct ip_addr *ip)
+{
+	char text[IP_TEXT_MAX];
+	if (ip->family == 0)
+		return "";
+	ip_format(ip, text);
+	return arena_strdup(a, text);
+}
+
+static const char *engine_status_prefix(struct arena *a, const struct ip_prefix *p)
+{
+	char text[IP_PREFIX_TEXT_MAX];
+	if (p->addr.family == 0)
+		return "";
+	ip_prefix_format(p, text);
+	return arena_strdup(a, text);
+}
+
+static const char *engine_status_ep(struct arena *a, const struct ip_ep *ep)
+{
+	char text[IP_EP_TEXT_MAX];
+	if (ep->addr.family == 0)
+		return "";
+	ip_ep_format(ep, text);
+	return arena_strdup(a, text);
+}
+
+static const char *engine_status_key(struct arena *a, const struct wg_key *k)
+{
+	char text[WG_KEY_TEXT];
+	wg_key_format(k, text);
+	return arena_strdup(a, text);
+}
+
+static void engine_status_peer(struct engine_peer *p, struct arena *a,
+			       struct daemon_peer_state *ret)
+{
+	struct peer_info info;
+	struct uwg_peer_stats s = { 0 };
+	peer_conn_info(p->conn, &info);
+	if (uwg_peer_stats(p->engine->uwg, &p->key, &s) < 0)
+		s = (struct uwg_peer_stats){ 0 };
+	*ret = (struct daemon_peer_state){
+		.ip = engine_status_ip(a, &p->v4),
+		.ipv6 = engine_status_ip(a, &p->v6),
+		.key = engine_status_key(a, &p->key),
+		.fqdn = arena_strdup(a, p->fqdn),
+		.status = peer_state_name(info.state),
+		.status_changed = p->changed,
+		.local_cand_type = "",
+		.remote_cand_type = "",
+		.local_cand_ep = "",
+		.remote_cand_ep = "",
+		.relay_address = "",
+		.reason = arena_strdup(a, info.reason),
+	};
+	if (info.state != PEER_CONNECTED)
+		return;
+	ret->local_cand_type = ice_cand_type_name(info.ice.pair.local.type);
+	ret->remote_cand_type = ice_cand_type_name(info.ice.pair.remote.type);
+	ret->local_cand_ep = engine_status_ep(a, &info.ice.pair.local.addr);
+	ret->remote_cand_ep = engine_status_ep(a, &info.ice.pair.remote.addr);
+	ret->latency = info.ice.pair.rtt;
+	ret->last_handshake = s.last_handshake_wall;
+	ret->rx_bytes = (int64_t)s.rx_bytes;
+	ret->tx_bytes = (int64_t)s.tx_bytes;
+}
+
+static void engine_status_offline(const struct engine_offline *o, struct arena *a,
+				  struct daemon_peer_state *ret)
+{
+	*ret = (struct daemon_peer_state){
+		.ip = engine_status_ip(a, &o->v4),
+		.ipv6 = engine_status_ip(a, &o->v6),
+		.key = engine_status_key(a, &o->key),
+		.fqdn = arena_strdup(a, o->fqdn),
+		.status = peer_state_name(PEER_IDLE),
+		.local_cand_type = "",
+		.remote_cand_type = "",
+		.local_cand_ep = "",
+		.remote_cand_ep = "",
+		.relay_address = "",
+		.reason = "not connected to the server",
+	};
+}
+
+static int engine_status_servers(struct engine *e, struct arena *a,
+				 struct daemon_status_response *ret)
+{
+	const struct stun_query_server *v;
+	size_t n = stun_query_list(e->stun, &v);
+	struct daemon_relay_state *out = arena_calloc(a, n + 1, sizeof(*out));
+	if (out == NULL)
+		return LN_E_LIMIT;
+	for (size_t i = 0; i < n; i++) {
+		char ep[IP_EP_TEXT_MAX];
+		ip_ep_format(&v[i].addr, ep);
+		bool known = v[i].mapped.addr.family != 0;
+		out[i] = (struct daemon_relay_state){
+			.uri = arena_printf(a, "stun:%s", ep),
+			.available = known && v[i].state != STUN_QUERY_FAILED,
+			.error = v[i].state == STUN_QUERY_FAILED ? "no answer"
+				 : known                         ? ""
+								 : "not asked yet",
+			.transport = "",
+		};
+		if (out[i].uri == NULL)
+			return LN_E_LIMIT;
+	}
+	ret->relays = out;
+	ret->nrelays = n;
+	return 0;
+}
+
+int engine_status(struct engine *e, struct arena *a, struct daemon_status_response *ret)
+{
+	size_t cap = e->peers.count + e->noffline, n = 0;
+	struct daemon_peer_state *v = arena_calloc(a, cap + 1, sizeof(*v));
+	if (v == NULL)
+		return LN_E_LIMIT;
+	map_for_each(node, &e->peers)
+		engine_status_peer(map_entry(node, struct engine_peer, node), a, &v[n++]);
+	for (size_t i = 0; i < e->noffline; i++)
+		engine_status_offline(&e->offline[i], a, &v[n++]);
+	/* One look behind the loop instead of one per text: the arena's last words decide. */
+	for (size_t i = 0; i < n; i++)
+		if (v[i].ip == NULL || v[i].ipv6 == NULL || v[i].key == NULL || v[i].fqdn == NULL ||
+		    v[i].reason == NULL || v[i].local_cand_ep == NULL ||
+		    v[i].remote_cand_ep == NULL)
+			return LN_E_LIMIT;
+	ret->peers = v;
+	ret->npeers = n;
+	ret->ip = engine_status_prefix(a, &e->address);
+	ret->ipv6 = engine_status_prefix(a, &e->address_v6);
+	ret->key = engine_status_key(a, &e->own);
+	ret->fqdn = arena_strdup(a, e->fqdn);
+	ret->wg_port = e->local.wg_port;
+	ret->lazy = e->lazy;
+	ret->signal.url = arena_strdup(a, e->signal_url);
+	ret->signal.connected = signal_client_connected(e->signal);
+	ret->signal.error = ret->signal.connected ? "" : arena_strdup(a, e->signal_error);
+	if (ret->ip == NULL || ret->ipv6 == NULL || ret->key == NULL || ret->fqdn == NULL ||
+	    ret->signal.url == NULL || ret->signal.error == NULL)
+		return LN_E_LIMIT;
+	return engine_status_servers(e, a, ret);
+}

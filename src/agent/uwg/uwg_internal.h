@@ -1,0 +1,161 @@
+#pragma once
+/*
+ * What the files of a user-space device share.
+ *
+ *	uwg.c         the owner's calls: they put mail into a box and wake the thread
+ *	uwg_thread.c  the thread: TUN and sockets alternately, run to completion
+ *	uwg_mail.c    the box to the thread, and the events back to the owner's loop
+ *	uwg_tun.c     creating the interface, reading and writing it
+ *	uwg_sock.c    the UDP sockets, batches in and out
+ *
+ * Everything below "thread" is touched by the thread only; the mail box and the statistics have a
+ * mutex each. Nothing on the way of a packet takes a lock or allocates.
+ */
+#include <net/if.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "lib/base/list.h"
+#include "lib/base/map.h"
+#include "lib/wg/wg_dev.h"
+#include "lib/wg/wg_merge.h"
+#include "lib/wg/wg_msg.h"
+
+#include "src/agent/uwg/uwg.h"
+
+#define UWG_TX_SLOTS 128          /* packets sealed and sent together */
+#define UWG_TX_SEGMENTS 64        /* messages in one UDP_SEGMENT send: safe on every kernel */
+#define UWG_TX_BYTES 65000        /* and their bytes */
+#define UWG_TUN_READS 64          /* reads of the TUN per turn */
+#define UWG_TUN_ROOM (65536 + 64) /* a super-packet with its header */
+#define UWG_RX_MSGS 8             /* datagrams, each perhaps many joined by UDP_GRO, per call */
+#define UWG_RX_ROOM 65536
+#define UWG_RX_SLOTS 512
+#define UWG_SOCKET_BUFFER (7 << 20)
+#define UWG_ROUNDS 16        /* turns of both directions before the mail is looked at again */
+#define UWG_STUN_WAITING 256 /* datagrams on their way to the owner; more are dropped */
+#define UWG_EVENTS_WAITING 65536
+
+/* --- sockets ---------------------------------------------------------------------------------- */
+
+struct uwg_sock {
+	int fd; /* -1: the host has no such family */
+	unsigned family;
+	bool gso; /* UDP_SEGMENT works on it */
+};
+
+/* -errno. `port` 0 or busy: the kernel chooses; both families get the same one. */
+LN_MUST_CHECK int uwg_sock_open(struct uwg_sock v[2], uint16_t port, uint32_t mark,
+				uint16_t *ret_port, struct ln_fail *f);
+void uwg_sock_close(struct uwg_sock v[2]);
+/* Sends sealed messages (len 0 is skipped), joining runs of one size to one peer. */
+void uwg_sock_send(struct uwg_sock v[2], const struct wg_tx *tx, size_t n);
+/* One datagram. 0 or -errno. Safe from any thread. */
+int uwg_sock_send_one(const struct uwg_sock v[2], const struct ip_ep *to, struct slice data);
+
+struct uwg_datagrams {
+	struct mslice b[UWG_RX_MSGS];
+	size_t segment[UWG_RX_MSGS]; /* size of the pieces, the last may be shorter */
+	struct ip_ep from[UWG_RX_MSGS];
+	size_t n;
+};
+
+/* Reads what is there, at most UWG_RX_MSGS, into room of UWG_RX_ROOM bytes each. */
+void uwg_sock_recv(const struct uwg_sock *s, uint8_t *room, struct uwg_datagrams *ret);
+
+/* --- TUN -------------------------------------------------------------------------------------- */
+
+/* A descriptor, or -errno with the reason in words. */
+LN_MUST_CHECK int uwg_tun_open(const char *name, unsigned mtu, char ret_name[IF_NAMESIZE],
+			       struct ln_fail *f);
+/* 0 or -errno; a packet the kernel does not like is no error. */
+LN_MUST_CHECK int uwg_tun_write(int fd, const struct wg_merge_item *it);
+
+/* --- mail ------------------------------------------------------------------------------------- */
+
+enum uwg_mail_kind {
+	UWG_MAIL_STOP,
+	UWG_MAIL_SET,
+	UWG_MAIL_REMOVE,
+	UWG_MAIL_ENDPOINT,
+};
+
+struct uwg_mail {
+	struct list link;
+	enum uwg_mail_kind kind;
+	struct wg_peer_conf peer; /* key for all kinds; `allowed` points behind this struct */
+	struct ip_ep ep;
+	bool initiate;
+	struct ip_prefix allowed[];
+};
+
+/*
+ * The events' way back. Outlives the device while a message to the loop is under way; `closed` is
+ * touched on the loop's thread only.
+ */
+struct uwg_box {
+	struct ev_loop *loop;
+	uwg_event_fn *on_event;
+	void *user;
+	bool closed;
+	pthread_mutex_t lock; /* guards the rest */
+	struct list events;
+	size_t nevents;
+	bool posted;
+	int refs;
+};
+
+struct uwg_box *uwg_box_new(struct ev_loop *l, uwg_event_fn *on_event, void *user);
+void uwg_box_close(struct uwg_box *b); /* on the loop's thread; gives up the owner's reference */
+/* Copies the event. From the device's thread. */
+void uwg_box_post(struct uwg_box *b, const struct uwg_event *ev);
+
+struct uwg {
+	struct uwg_box *box;
+	char ifname[IF_NAMESIZE];
+	unsigned ifindex;
+	unsigned mtu;
+	uint16_t port;
+	int tun;
+	int wake; /* eventfd */
+	struct uwg_sock sock[2];
+	pthread_t thread;
+
+	pthread_mutex_t mail_lock;
+	struct list mail;
+
+	pthread_mutex_t stats_lock;
+	struct map stats; /* struct uwg_slot by key */
+
+	/* thread */
+	struct wg_dev *dev;
+	int epoll;
+	ln_time now;
+	ln_time wall_set;
+	ln_time stats_due; /* LN_TIME_NEVER: nothing changed since the last copy */
+	bool stop;
+	bool failed;
+	size_t stride; /* of tx_room */
+	uint8_t *tun_room;
+	uint8_t *tx_room;
+	uint8_t *rx_room;
+	uint8_t *poll_room;
+	struct wg_tx tx[UWG_TX_SLOTS];
+	size_t ntx;
+	struct wg_rx rx[UWG_RX_SLOTS];
+	struct wg_merge merge;
+};
+
+struct uwg_slot {
+	struct map_node node;
+	struct wg_key key;
+	struct wg_peer_stats stats;
+};
+
+void uwg_mail_send(struct uwg *u, struct uwg_mail *m); /* takes m */
+/* Everything in the box, into an empty list of the caller. */
+void uwg_mail_take(struct uwg *u, struct list *ret);
+/* The thread. */
+void *uwg_thread_main(void *arg);

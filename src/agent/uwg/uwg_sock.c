@@ -1,0 +1,289 @@
+#include <errno.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "src/agent/uwg/uwg_internal.h"
+
+#ifndef UDP_SEGMENT
+# define UDP_SEGMENT 103
+# define UDP_GRO 104
+#endif
+
+#define SEND_WAIT_MS 20 /* for room in a full socket buffer, before a batch is dropped */
+#define PORT_TRIES 16
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static void set_buffer(int fd, int force, int plain)
+{
+	int size = UWG_SOCKET_BUFFER;
+	if (setsockopt(fd, SOL_SOCKET, force, &size, sizeof(size)) != 0) /* no net_admin */
+		(void)!setsockopt(fd, SOL_SOCKET, plain, &size, sizeof(size));
+}
+
+static int open_one(unsigned family, uint16_t port, uint32_t mark)
+{
+	const int on = 1;
+	int fd = socket(family == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			0);
+	if (fd < 0)
+		return -errno;
+	if (family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0)
+		goto fail;
+	if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) != 0 &&
+	    errno != EPERM)
+		goto fail;
+	set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+	set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+	(void)!setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on)); /* before 5.0: one by one */
+	struct sockaddr_storage sa;
+	struct ip_ep any = { .addr = { .family = (uint8_t)family }, .port = port };
+	if (bind(fd, (struct sockaddr *)&sa, ip_ep_to_sockaddr(&any, &sa)) != 0)
+		goto fail;
+	return fd;
+fail:;
+	int err = -errno;
+	close(fd);
+	return err;
+}
+
+static uint16_t port_of(int fd)
+{
+	struct sockaddr_storage sa;
+	socklen_t n = sizeof(sa);
+	struct ip_ep ep;
+	if (getsockname(fd, (struct sockaddr *)&sa, &n) != 0 ||
+	    ip_ep_from_sockaddr((struct sockaddr *)&sa, &ep) < 0)
+		return 0;
+	return ep.port;
+}
+
+static bool no_such_family(int err)
+{
+	return err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL || err == -EPROTONOSUPPORT;
+}
+
+/* Both sockets on one port. -EADDRINUSE when either is taken. */
+static int open_pair(struct uwg_sock v[2], uint16_t port, uint32_t mark, uint16_t *ret_port)
+{
+	v[0].fd = open_one(4, port, mark);
+	if (v[0].fd < 0 && !no_such_family(v[0].fd))
+		return v[0].fd;
+	*ret_port = v[0].fd >= 0 ? port_of(v[0].fd) : port;
+	v[1].fd = open_one(6, *ret_port, mark);
+	if (v[0].fd < 0 && v[1].fd < 0)
+		return v[1].fd;
+	if (v[1].fd < 0 && !no_such_family(v[1].fd)) {
+		int err = v[1].fd;
+		close(v[0].fd);
+		return err;
+	}
+	if (v[0].fd < 0)
+		*ret_port = port_of(v[1].fd);
+	return 0;
+}
+
+int uwg_sock_open(struct uwg_sock v[2], uint16_t port, uint32_t mark, uint16_t *ret_port,
+		  struct ln_fail *f)
+{
+	v[0] = (struct uwg_sock){ .fd = -1, .family = 4, .gso = true };
+	v[1] = (struct uwg_sock){ .fd = -1, .family = 6, .gso = true };
+	int r = open_pair(v, port, mark, ret_port);
+	for (unsigned i = 0; r == -EADDRINUSE && i < PORT_TRIES; i++)
+		r = open_pair(v, 0, mark, ret_port);
+	if (r < 0) {
+		v[0].fd = v[1].fd = -1;
+		return ln_fail(f, r, "cannot open the UDP socket of the tunnel: %s",
+			       ln_strerror(r));
+	}
+	for (unsigned i = 0; i < 2; i++)
+		if (v[i].fd < 0)
+			v[i].fd = -1;
+	return 0;
+}
+
+void uwg_sock_close(struct uwg_sock v[2])
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (v[i].fd >= 0)
+			close(v[i].fd);
+}
+
+/* --- sending ---------------------------------------------------------------------------------- */
+
+int uwg_sock_send_one(const struct uwg_sock v[2], const struct ip_ep *to, struct slice data)
+{
+	struct sockaddr_storage sa;
+	const struct uwg_sock *s = &v[to->addr.family == 6];
+	if (s->fd < 0 || !ip_is_set(&to->addr))
+		return -EAFNOSUPPORT;
+	unsigned n = ip_ep_to_sockaddr(to, &sa);
+	ssize_t r;
+	do
+		r = sendto(s->fd, data.p, data.n, MSG_NOSIGNAL, (struct sockaddr *)&sa, n);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
+
+/* One call of sendmmsg() in the making: each message is a run of equal sizes to one peer. */
+struct burst {
+	unsigned nmsgs;
+	unsigned niov;
+	struct mmsghdr msg[UWG_TX_SLOTS];
+	struct iovec iov[UWG_TX_SLOTS];
+	struct sockaddr_storage to[UWG_TX_SLOTS];
+
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(uint16_t))];
+	} control[UWG_TX_SLOTS];
+};
+
+static void set_segment(struct burst *b, unsigned m, uint16_t size)
+{
+	struct msghdr *h = &b->msg[m].msg_hdr;
+	h->msg_control = &b->control[m];
+	h->msg_controllen = sizeof(b->control[m]);
+	struct cmsghdr *c = CMSG_FIRSTHDR(h);
+	c->cmsg_level = SOL_UDP;
+	c->cmsg_type = UDP_SEGMENT;
+	c->cmsg_len = CMSG_LEN(sizeof(size));
+	memcpy(CMSG_DATA(c), &size, sizeof(size));
+}
+
+/* Adds tx[0] and those after it that may share its call. Returns how many were looked at. */
+static size_t add_run(struct burst *b, const struct wg_tx *tx, size_t n, bool gso)
+{
+	size_t size = tx[0].len;
+	size_t bytes = size;
+	size_t i = 1;
+	struct msghdr *h = &b->msg[b->nmsgs].msg_hdr;
+	*h = (struct msghdr){ .msg_iov = &b->iov[b->niov], .msg_iovlen = 1 };
+	h->msg_name = &b->to[b->nmsgs];
+	h->msg_namelen = ip_ep_to_sockaddr(tx[0].to, &b->to[b->nmsgs]);
+	b->iov[b->niov++] = (struct iovec){ .iov_base = tx[0].msg, .iov_len = size };
+	for (; gso && i < n && i < UWG_TX_SEGMENTS; i++) {
+		if (tx[i].len == 0 || tx[i].to != tx[0].to || tx[i].len > size ||
+		    bytes + tx[i].len > UWG_TX_BYTES)
+			break;
+		b->iov[b->niov++] = (struct iovec){ .iov_base = tx[i].msg, .iov_len = tx[i].len };
+		h->msg_iovlen++;
+		bytes += tx[i].len;
+		if (tx[i].len < size) { /* only the last segment may be shorter */
+			i++;
+			break;
+		}
+	}
+	if (h->msg_iovlen > 1)
+		set_segment(b, b->nmsgs, (uint16_t)size);
+	b->nmsgs++;
+	return i;
+}
+
+static void send_apart(const struct uwg_sock *s, const struct msghdr *h)
+{
+	for (size_t i = 0; i < h->msg_iovlen; i++) {
+		struct msghdr one = { .msg_name = h->msg_name,
+				      .msg_namelen = h->msg_namelen,
+				      .msg_iov = h->msg_iov + i,
+				      .msg_iovlen = 1 };
+		(void)!sendmsg(s->fd, &one, MSG_NOSIGNAL);
+	}
+}
+
+static void send_burst(struct uwg_sock *s, struct burst *b)
+{
+	bool waited = false;
+	for (unsigned i = 0; i < b->nmsgs;) {
+		int r = sendmmsg(s->fd, b->msg + i, b->nmsgs - i, MSG_NOSIGNAL);
+		if (r > 0) {
+			i += (unsigned)r;
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		if (errno == EAGAIN && !waited) {
+			struct pollfd p = { .fd = s->fd, .events = POLLOUT };
+			(void)!poll(&p, 1, SEND_WAIT_MS);
+			waited = true;
+			continue;
+		}
+		if (b->msg[i].msg_hdr.msg_iovlen > 1 &&
+		    (errno == EIO || errno == EMSGSIZE || errno == EINVAL)) {
+			/* EIO: the way out has no checksum offload, and will not get one. The
+			 * others: this path's MTU is smaller than our messages. */
+			if (errno == EIO)
+				s->gso = false;
+			send_apart(s, &b->msg[i].msg_hdr);
+		}
+		i++; /* UDP may lose it: the inner protocols repair what matters */
+	}
+}
+
+void uwg_sock_send(struct uwg_sock v[2], const struct wg_tx *tx, size_t n)
+{
+	struct burst b;
+	for (unsigned f = 0; f < 2; f++) {
+		b.nmsgs = b.niov = 0;
+		for (size_t i = 0; i < n;) {
+			if (tx[i].len == 0 || v[f].fd < 0 || tx[i].to->addr.family != v[f].family)
+				i++;
+			else
+				i += add_run(&b, tx + i, n - i, v[f].gso);
+		}
+		if (b.nmsgs != 0)
+			send_burst(&v[f], &b);
+	}
+}
+
+/* --- receiving -------------------------------------------------------------------------------- */
+
+static size_t segment_of(struct msghdr *h, size_t n)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c)) {
+		int size;
+		if (c->cmsg_level != SOL_UDP || c->cmsg_type != UDP_GRO)
+			continue;
+		memcpy(&size, CMSG_DATA(c), sizeof(size));
+		if (size > 0)
+			return (size_t)size;
+	}
+	return n;
+}
+
+void uwg_sock_recv(const struct uwg_sock *s, uint8_t *room, struct uwg_datagrams *ret)
+{
+	struct mmsghdr msg[UWG_RX_MSGS];
+	struct iovec iov[UWG_RX_MSGS];
+	struct sockaddr_storage from[UWG_RX_MSGS];
+
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control[UWG_RX_MSGS];
+
+	ret->n = 0;
+	for (unsigned i = 0; i < UWG_RX_MSGS; i++) {
+		iov[i] = (struct iovec){ room + (size_t)i * UWG_RX_ROOM, UWG_RX_ROOM };
+		msg[i].msg_hdr = (struct msghdr){
+			.msg_name = &from[i],
+			.msg_namelen = sizeof(from[i]),
+			.msg_iov = &iov[i],
+			.msg_iovlen = 1,
+			.msg_control = &control[i],
+			.msg_controllen = sizeof(control[i]),
+		};
+	}
+	int r = recvmmsg(s->fd, msg, UWG_RX_MSGS, 0, NULL);
+	for (int i = 0; i < r; i++) {
+		size_t n = msg[i].msg_len;
+		if (n == 0 ||
+		    ip_ep_from_sockaddr((struct sockaddr *)&from[i], &ret->from[ret->n]) < 0)
+			continue;
+		ret->b[ret->n] = mslice_of(iov[i].iov_base, n);
+		ret->segment[ret->n] = segment_of(&msg[i].msg_hdr, n);
+		ret->n++;
+	}
+}

@@ -1,0 +1,290 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "lib/stun/stun_msg.h"
+#include "lib/wg/wg_split.h"
+
+#include "src/agent/uwg/uwg_internal.h"
+
+#define STATS_EVERY LN_SEC
+#define WALL_EVERY LN_SEC
+
+static void fail(struct uwg *u, int err)
+{
+	if (u->failed)
+		return;
+	u->failed = true;
+	uwg_box_post(u->box, &(struct uwg_event){ .kind = UWG_EV_DOWN, .err = err });
+}
+
+/* --- outputs of the core ---------------------------------------------------------------------- */
+
+static void post_event(struct uwg *u, const struct wg_out *o)
+{
+	struct uwg_event ev = { .key = o->key, .from = o->ep };
+	switch (o->kind) {
+	case WG_OUT_DATAGRAM:
+		return;
+	case WG_OUT_WANTED:
+		ev.kind = UWG_EV_WANTED;
+		break;
+	case WG_OUT_HANDSHAKE:
+		ev.kind = UWG_EV_HANDSHAKE;
+		u->stats_due = u->now;
+		break;
+	case WG_OUT_ROAMED:
+		ev.kind = UWG_EV_ROAMED;
+		u->stats_due = u->now;
+		break;
+	}
+	uwg_box_post(u->box, &ev);
+}
+
+static void drain_poll(struct uwg *u)
+{
+	struct wg_out o;
+	while (wg_dev_poll(u->dev, u->now, mslice_of(u->poll_room, WG_DEV_POLL_ROOM), &o)) {
+		if (o.kind != WG_OUT_DATAGRAM) {
+			post_event(u, &o);
+			continue;
+		}
+		int r = uwg_sock_send_one(u->sock, &o.ep, slice_of(u->poll_room, o.len));
+		if (r < 0 && o.handshake)
+			uwg_box_post(u->box, &(struct uwg_event){ .kind = UWG_EV_SEND_FAILED,
+								  .key = o.key,
+								  .from = o.ep,
+								  .err = r });
+	}
+}
+
+static void packets_moved(struct uwg *u)
+{
+	if (u->stats_due == LN_TIME_NEVER)
+		u->stats_due = u->now + STATS_EVERY;
+}
+
+/* --- TUN to UDP ------------------------------------------------------------------------------- */
+
+static void flush_tx(struct uwg *u)
+{
+	if (u->ntx == 0)
+		return;
+	wg_dev_seal(u->dev, u->now, u->tx, u->ntx);
+	uwg_sock_send(u->sock, u->tx, u->ntx);
+	u->ntx = 0;
+	packets_moved(u);
+	drain_poll(u);
+}
+
+static void take_frame(struct uwg *u, struct slice frame)
+{
+	struct wg_split s;
+	if (wg_split_init(&s, frame) < 0)
+		return;
+	for (;;) {
+		uint8_t *slot = u->tx_room + u->ntx * u->stride;
+		struct mslice room = mslice_of(slot + WG_MSG_DATA_HEADER_LEN,
+					       u->stride - WG_MSG_DATA_OVERHEAD - WG_MSG_PAD);
+		int n = wg_split_next(&s, room);
+		if (n <= 0)
+			return;
+		u->tx[u->ntx++] = (struct wg_tx){ .msg = slot, .inner = (size_t)n };
+		if (u->ntx == UWG_TX_SLOTS)
+			flush_tx(u);
+	}
+}
+
+/* True when there may be more. */
+static bool tun_in(struct uwg *u)
+{
+	unsigned reads = 0;
+	for (; reads < UWG_TUN_READS; reads++) {
+		ssize_t n = read(u->tun, u->tun_room, UWG_TUN_ROOM);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN)
+			fail(u, -errno); /* EBADFD: the interface was deleted */
+		if (n <= 0)
+			break;
+		take_frame(u, slice_of(u->tun_room, (size_t)n));
+	}
+	flush_tx(u);
+	return reads == UWG_TUN_READS;
+}
+
+/* --- UDP to TUN ------------------------------------------------------------------------------- */
+
+static void write_merged(struct uwg *u)
+{
+	for (unsigned i = 0; i < u->merge.n; i++) {
+		int r = uwg_tun_write(u->tun, wg_merge_item(&u->merge, i));
+		if (r < 0)
+			fail(u, r);
+	}
+	wg_merge_init(&u->merge);
+}
+
+static void flush_rx(struct uwg *u, size_t n)
+{
+	if (n == 0)
+		return;
+	wg_dev_open(u->dev, u->now, u->rx, n);
+	for (size_t i = 0; i < n; i++) {
+		if (u->rx[i].inner.n == 0)
+			continue;
+		struct mslice inner =
+			mslice_of(u->rx[i].msg.p + WG_MSG_DATA_HEADER_LEN, u->rx[i].inner.n);
+		if (!wg_merge_add(&u->merge, inner)) {
+			write_merged(u);
+			ln_assert(wg_merge_add(&u->merge, inner));
+		}
+	}
+	write_merged(u);
+	packets_moved(u);
+	drain_poll(u);
+}
+
+/* STUN shares the port (spec signal-and-connection 4.3); the owner gets a copy. */
+static bool pass_stun(struct uwg *u, struct slice b, const struct ip_ep *from)
+{
+	if (!stun_is_message(b))
+		return false;
+	uwg_box_post(u->box, &(struct uwg_event){ .kind = UWG_EV_STUN, .from = *from, .data = b });
+	return true;
+}
+
+static bool sock_in(struct uwg *u, const struct uwg_sock *s)
+{
+	struct uwg_datagrams d;
+	size_t n = 0;
+	if (s->fd < 0)
+		return false;
+	uwg_sock_recv(s, u->rx_room, &d);
+	for (size_t i = 0; i < d.n; i++) {
+		for (size_t at = 0; at < d.b[i].n; at += d.segment[i]) {
+			struct mslice m =
+				mslice_of(d.b[i].p + at, LN_MIN(d.segment[i], d.b[i].n - at));
+			if (pass_stun(u, slice_from(m), &d.from[i]))
+				continue;
+			u->rx[n++] = (struct wg_rx){ .msg = m, .from = &d.from[i] };
+			if (n == UWG_RX_SLOTS) {
+				flush_rx(u, n);
+				n = 0;
+			}
+		}
+	}
+	flush_rx(u, n);
+	return d.n == UWG_RX_MSGS;
+}
+
+/* --- mail and statistics ---------------------------------------------------------------------- */
+
+static void do_mail(struct uwg *u, const struct uwg_mail *m)
+{
+	switch (m->kind) {
+	case UWG_MAIL_STOP:
+		u->stop = true;
+		break;
+	case UWG_MAIL_SET: {
+		/* Refused: our own key, a key of low order, or beyond a limit. No event is made of
+		 * it: such a peer never answers, which the owner sees. */
+		int r = wg_dev_set_peer(u->dev, u->now, &m->peer);
+		(void)r;
+		break;
+	}
+	case UWG_MAIL_REMOVE:
+		(void)wg_dev_remove_peer(u->dev, &m->peer.key);
+		break;
+	case UWG_MAIL_ENDPOINT:
+		(void)wg_dev_set_endpoint(u->dev, u->now, &m->peer.key, &m->ep, m->initiate);
+		u->stats_due = u->now;
+		break;
+	}
+}
+
+static void take_mail(struct uwg *u)
+{
+	struct list mail;
+	struct list *l;
+	uwg_mail_take(u, &mail);
+	while ((l = list_pop(&mail)) != NULL) {
+		struct uwg_mail *m = list_entry(l, struct uwg_mail, link);
+		do_mail(u, m);
+		wg_secret_wipe(&m->peer.psk);
+		free(m);
+	}
+	drain_poll(u);
+}
+
+static void copy_stats(struct uwg *u)
+{
+	struct wg_key key;
+	struct wg_peer_stats s;
+	u->stats_due = LN_TIME_NEVER;
+	pthread_mutex_lock(&u->stats_lock);
+	while (wg_dev_next_changed(u->dev, &key, &s)) {
+		struct map_node *n = map_find(&u->stats, slice_of(key.b, sizeof(key.b)));
+		if (n != NULL)
+			map_entry(n, struct uwg_slot, node)->stats = s;
+	}
+	pthread_mutex_unlock(&u->stats_lock);
+}
+
+/* --- the thread ------------------------------------------------------------------------------- */
+
+static void look_at_clock(struct uwg *u)
+{
+	u->now = ev_now();
+	if (u->now - u->wall_set >= WALL_EVERY) {
+		wg_dev_set_wall(u->dev, u->now, ev_wall());
+		u->wall_set = u->now;
+	}
+}
+
+static int sleep_ms(const struct uwg *u)
+{
+	ln_time until = ln_time_min(wg_dev_deadline(u->dev), u->stats_due);
+	if (until == LN_TIME_NEVER)
+		return -1;
+	ln_time ms = (until - u->now + LN_MSEC - 1) / LN_MSEC;
+	return ms <= 0 ? 0 : ms > 3600000 ? 3600000 : (int)ms;
+}
+
+static void turn(struct uwg *u)
+{
+	struct epoll_event ready[4];
+	int n = epoll_wait(u->epoll, ready, LN_COUNT(ready), sleep_ms(u));
+	bool more = n > 0;
+	look_at_clock(u);
+	for (int i = 0; i < n; i++)
+		if (ready[i].data.fd == u->wake)
+			take_mail(u);
+	for (unsigned round = 0; more && !u->failed && round < UWG_ROUNDS; round++) {
+		more = tun_in(u);
+		more |= sock_in(u, &u->sock[0]);
+		more |= sock_in(u, &u->sock[1]);
+		look_at_clock(u);
+	}
+	drain_poll(u);
+	if (u->stats_due <= u->now)
+		copy_stats(u);
+}
+
+void *uwg_thread_main(void *arg)
+{
+	struct uwg *u = arg;
+	prctl(PR_SET_NAME, "uwg", 0, 0, 0);
+	while (!u->stop) {
+		turn(u);
+		if (u->failed) { /* nothing to carry any more; wait for the mail that ends us */
+			epoll_ctl(u->epoll, EPOLL_CTL_DEL, u->tun, NULL);
+			for (unsigned i = 0; i < 2; i++)
+				if (u->sock[i].fd >= 0)
+					epoll_ctl(u->epoll, EPOLL_CTL_DEL, u->sock[i].fd, NULL);
+		}
+	}
+	return NULL;
+}

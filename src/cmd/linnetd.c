@@ -1,0 +1,256 @@
+/* linnetd: the agent as a daemon (spec agent 1.1, 1.4 `service run`). */
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "src/agent/agent.h"
+#include "src/agent/agent_version.h"
+#include "src/obs/obs_log.h"
+#include "src/svc/svc_conf.h"
+#include "src/svc/svc_opts.h"
+#include "src/svc/svc_prog.h"
+
+#define LINNETD "linnetd"
+#define LINNETD_MAX_OPTS 32
+
+enum {
+	LINNETD_DONE = 0,
+	LINNETD_FAILED = 1,
+	LINNETD_USAGE = 2
+};
+
+struct linnetd_conf {
+	const char *daemon_addr, *config, *state_dir, *log_level, *lazy, *filter_table;
+	struct svc_conf_strs log_file;
+	bool multi;
+};
+
+static const char *check_addr(const char *text)
+{
+	return strncmp(text, "unix:///", 8) == 0 ? NULL : "unix:///PATH";
+}
+
+static const char *check_lazy(const char *text)
+{
+	static const char *const words[] = { "", "on", "off", "true", "false", "1", "0" };
+	for (size_t i = 0; i < LN_COUNT(words); i++)
+		if (strcmp(text, words[i]) == 0)
+			return NULL;
+	return "on, off, true, false, 1, 0";
+}
+
+#define ROW(key_, type_, field, preset_, env_, flag_, arg_, check_, help_)                         \
+ {                                                                                                 \
+  .key = (key_), .type = (type_), .offset = offsetof(struct linnetd_conf, field),                  \
+  .preset = (preset_), .env = (env_), .flag = (flag_), .arg = (arg_), .check = (check_),           \
+  .help = (help_)                                                                                  \
+ }
+
+static const struct svc_conf_row linnetd_rows[] = {
+	ROW("daemonAddr", CONF_STR, daemon_addr, "unix://" AGENT_SOCKET, "NB_DAEMON_ADDR",
+	    "daemon-addr", "unix:///PATH", check_addr, "where the command line finds this agent"),
+	ROW("config", CONF_STR, config, NULL, "NB_CONFIG", "config", "FILE", NULL,
+	    "file of the default profile; in the state folder unless given"),
+	ROW("stateDir", CONF_STR, state_dir, AGENT_STATE_DIR, "NB_STATE_DIR", "state-dir", "FOLDER",
+	    NULL, "profiles and what must be undone after a crash"),
+	ROW("logLevel", CONF_STR, log_level, "info", "NB_LOG_LEVEL", "log-level", "LEVEL", NULL,
+	    "panic, fatal, error, warn, info, debug or trace"),
+	ROW("logFile", CONF_STR_LIST, log_file, "console", "NB_LOG_FILE", "log-file", "WHERE", NULL,
+	    "console, syslog, journal or a path; several by commas"),
+	ROW("multi", CONF_BOOL, multi, "false", "NB_MULTI", "multi", NULL, NULL,
+	    "profiles stay up beside each other"),
+	ROW("lazyConn", CONF_STR, lazy, NULL, "NB_LAZY_CONN", "lazy-conn", "on|off", check_lazy,
+	    "overrules the server about connecting at the first packet"),
+	ROW("nftablesTable", CONF_STR, filter_table, "netbird", "NB_NFTABLES_TABLE",
+	    "nftables-table", "NAME", NULL, "name of the packet filter's table"),
+};
+
+static int fail(int status, const char *text)
+{
+	fprintf(stderr, LINNETD ": %s\n", text);
+	return status;
+}
+
+/* Both prefixes count, the newer one more (spec agent 1.1). */
+static const char *linnetd_env(const char *name)
+{
+	char old[64];
+	const char *v = getenv(name);
+	if (v != NULL || strncmp(name, "NB_", 3) != 0)
+		return v;
+	(void)snprintf(old, sizeof(old), "WT_%s", name + 3);
+	return getenv(old);
+}
+
+static size_t linnetd_opts(struct svc_opt opts[LINNETD_MAX_OPTS])
+{
+	static const struct svc_opt more[] = {
+		{ .name = "help", .letter = 'h', .help = "show this text" },
+		{ .name = "version", .help = "print the version" },
+	};
+	size_t n = svc_opts_from_conf(linnetd_rows, LN_COUNT(linnetd_rows), opts,
+				      LINNETD_MAX_OPTS - LN_COUNT(more));
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(opts[i].name, "config") == 0)
+			opts[i].letter = 'c';
+		if (strcmp(opts[i].name, "log-level") == 0)
+			opts[i].letter = 'l';
+	}
+	for (size_t i = 0; i < LN_COUNT(more); i++)
+		opts[n++] = more[i];
+	return n;
+}
+
+static int usage(const struct svc_opt *opts, size_t n)
+{
+	struct str text;
+	str_init(&text, 0);
+	str_add(&text, "Usage: linnetd [OPTIONS]\n\n"
+		       "The linnet agent. `linnet` talks to it; see linnetd(8).\n\nOptions:\n");
+	svc_opts_help(opts, n, &text);
+	str_add(&text, "\nThe environment (NB_...) wins over the command line.\n"
+		       "Exit status: 0 stopped in order, 1 failed, 2 wrong usage.\n");
+	fputs(str_c(&text), stdout);
+	str_fini(&text);
+	return LINNETD_DONE;
+}
+
+/* -1: go on; else the exit status. */
+static int parse(int argc, char **argv, struct svc_conf *c, struct ln_fail *f)
+{
+	struct svc_opt opts[LINNETD_MAX_OPTS];
+	size_t n = linnetd_opts(opts);
+	struct svc_opts o;
+	svc_opts_init(&o, argc - 1, argv + 1, opts, n);
+	for (;;) {
+		int kind = svc_opts_next(&o, f);
+		if (kind < 0)
+			return fail(LINNETD_USAGE, f->text);
+		if (kind == SVC_OPTS_END)
+			break;
+		if (kind == SVC_OPTS_WORD)
+			return fail(LINNETD_USAGE, "no words are wanted here; see linnetd --help");
+		if (o.opt->row != NULL) {
+			char where[64];
+			(void)snprintf(where, sizeof(where), "--%s", o.opt->name);
+			if (svc_conf_set(c, o.opt->row, o.value, SVC_CONF_FLAG, where, f) < 0)
+				return fail(LINNETD_USAGE, f->text);
+			continue;
+		}
+		if (strcmp(o.opt->name, "help") == 0)
+			return usage(opts, n);
+		puts(LINNETD " " LINNET_VERSION " (speaks NetBird " AGENT_NETBIRD_VERSION ")");
+		return LINNETD_DONE;
+	}
+	if (svc_conf_read_env(c, linnetd_env, f) < 0)
+		return fail(LINNETD_USAGE, f->text);
+	return -1;
+}
+
+/* --- running -----------------------------------------------------------------------------------*/
+
+struct linnetd {
+	struct svc_prog *prog;
+	struct agent *agent;
+};
+
+static void linnetd_drained(void *arg)
+{
+	struct linnetd *d = arg;
+	svc_prog_drained(d->prog);
+}
+
+static void linnetd_stop(void *user)
+{
+	struct linnetd *d = user;
+	agent_stop(d->agent, linnetd_drained, d);
+}
+
+static int linnetd_lazy(const char *word)
+{
+	if (word[0] == '\0')
+		return -1;
+	return strcmp(word, "on") == 0 || strcmp(word, "true") == 0 || strcmp(word, "1") == 0;
+}
+
+/* The folder of the socket is made when it is missing; /var/run often is empty after a boot. */
+static void linnetd_socket_folder(const char *path)
+{
+	char copy[PATH_MAX];
+	if ((size_t)snprintf(copy, sizeof(copy), "%s", path) >= sizeof(copy))
+		return;
+	if (mkdir(dirname(copy), 0755) < 0 && errno != EEXIST)
+		log_warn("linnetd", "the folder of the socket cannot be made", LOG_ERRNO(-errno));
+}
+
+static int linnetd_run(struct linnetd *d, const struct linnetd_conf *conf, const char *log_file,
+		       struct ln_fail *f)
+{
+	struct agent_options o = {
+		.state_dir = conf->state_dir,
+		.config = conf->config[0] != '\0' ? conf->config : NULL,
+		.socket = conf->daemon_addr + strlen("unix://"),
+		.filter_table = conf->filter_table,
+		.log_file = log_file,
+		.multi = conf->multi,
+		.lazy = linnetd_lazy(conf->lazy),
+	};
+	log_info("linnetd", "starting", LOG_STR("version", LINNET_VERSION),
+		 LOG_STR("speaks", "NetBird " AGENT_NETBIRD_VERSION));
+	linnetd_socket_folder(o.socket);
+	int err = agent_new(svc_prog_loop(d->prog), &o, &d->agent, f);
+	if (err < 0)
+		return err;
+	err = agent_start(d->agent, f);
+	if (err == 0) {
+		svc_prog_ready(d->prog, "running");
+		err = svc_prog_run(d->prog);
+		if (err < 0)
+			(void)ln_fail(f, err, "stopped before everything was closed");
+	}
+	agent_free(d->agent);
+	d->agent = NULL;
+	return err;
+}
+
+static void linnetd_log_file(const struct svc_conf_strs *list, struct str *dst)
+{
+	for (size_t i = 0; i < list->n; i++)
+		str_addf(dst, "%s%s", i > 0 ? "," : "", list->v[i]);
+}
+
+int main(int argc, char **argv)
+{
+	struct linnetd_conf conf;
+	struct linnetd d = { 0 };
+	struct svc_conf c;
+	struct ln_fail f = { 0 };
+	struct str log_file;
+	svc_conf_init(&c, linnetd_rows, LN_COUNT(linnetd_rows), &conf);
+	str_init(&log_file, 0);
+	int status = parse(argc, argv, &c, &f);
+	if (status < 0) {
+		linnetd_log_file(&conf.log_file, &log_file);
+		struct svc_prog_conf pc = {
+			.name = LINNETD,
+			.log_level = conf.log_level,
+			.log_file = str_c(&log_file),
+			.drain_limit = 10 * LN_SEC,
+			.descriptors = 4096,
+			.stop = linnetd_stop,
+			.user = &d,
+		};
+		int err = svc_prog_start(&pc, &d.prog, &f);
+		if (err == 0)
+			err = linnetd_run(&d, &conf, str_c(&log_file), &f);
+		status = err < 0 ? fail(LINNETD_FAILED, f.text) : LINNETD_DONE;
+		svc_prog_free(d.prog);
+	}
+	str_fini(&log_file);
+	svc_conf_fini(&c);
+	return status;
+}

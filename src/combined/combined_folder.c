@@ -1,0 +1,102 @@
+#include "src/combined/combined_folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PATH_LIMIT 1024
+
+static const char *advice(int err)
+{
+	switch (-err) {
+	case EACCES:
+	case EPERM:
+		return "give this user the right to write there, or choose another with --data-dir";
+	case EROFS:
+		return "it lies on a read-only file system; choose another with --data-dir";
+	case ENOSPC:
+	case EDQUOT:
+		return "the disk is full; free some space";
+	case ENOTDIR:
+		return "a part of the path is a file; choose another with --data-dir";
+	default:
+		return "check it, or choose another with --data-dir";
+	}
+}
+
+static int refuse(const char *path, int err, struct ln_fail *f)
+{
+	return ln_fail(f, err, "the data folder %.100s cannot be used (%s): %s", path,
+		       ln_strerror(err), advice(err));
+}
+
+/* mkdir -p with mode 0700 for what is made. */
+static int make_folders(const char *path)
+{
+	char part[PATH_LIMIT];
+	size_t n = strlen(path);
+	if (n >= sizeof(part))
+		return -ENAMETOOLONG;
+	memcpy(part, path, n + 1);
+	for (size_t i = 1; i <= n; i++) {
+		if (part[i] != '/' && part[i] != '\0')
+			continue;
+		char c = part[i];
+		part[i] = '\0';
+		if (mkdir(part, 0700) < 0 && errno != EEXIST) {
+			struct stat st;
+			/* A parent we may not write to but that is there is fine. */
+			if (stat(part, &st) < 0 || !S_ISDIR(st.st_mode))
+				return -errno;
+		}
+		part[i] = c;
+	}
+	return 0;
+}
+
+/* Our process number in the lock file, for whoever meets the lock. */
+static void write_pid(int fd)
+{
+	char text[32];
+	int n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
+		return; /* only a courtesy: the lock itself holds */
+}
+
+static int conflict(const char *path, int fd, struct ln_fail *f)
+{
+	char pid[16] = "";
+	ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
+	pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
+	return ln_fail(
+		f, LN_E_CONFLICT,
+		"the data folder %.100s is in use by another linnet-server (pid %s): stop it, "
+		"or choose another with --data-dir",
+		path, pid[0] != '\0' ? pid : "unknown");
+}
+
+int combined_folder_open(const char *path, struct ln_fail *f)
+{
+	int err = make_folders(path);
+	if (err < 0)
+		return refuse(path, err, f);
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return refuse(path, -errno, f);
+	int fd = openat(dir, "server.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	err = fd < 0 ? -errno : 0;
+	close(dir);
+	if (err < 0)
+		return refuse(path, err, f);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		err = errno == EWOULDBLOCK ? conflict(path, fd, f) : refuse(path, -errno, f);
+		close(fd);
+		return err;
+	}
+	write_pid(fd);
+	return fd;
+}

@@ -1,0 +1,220 @@
+#include "src/combined/combined_server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "src/combined/combined_folder.h"
+#include "src/combined/combined_port.h"
+#include "src/ev/ev.h"
+#include "src/management/management.h"
+#include "src/net/net_grpc.h"
+#include "src/obs/obs_log.h"
+#include "src/signal/signal_service.h"
+#include "src/store/store.h"
+#include "src/stun/stun_server.h"
+
+#define MODULE "server"
+#define LEGACY_MANAGEMENT 33073
+#define LEGACY_SIGNAL 10000
+#define TURNS_TO_CLOSE 16 /* loop turns after which every closed() has come */
+
+struct combined {
+	struct ev_loop *loop;
+	const struct combined_conf *conf;
+	const struct combined_plan *plan;
+	unsigned roles;
+	int folder; /* lock of the data folder, or -1 */
+	struct store *store;
+	bool store_started;
+	struct management *management;
+	struct signal_service *signal;
+	struct stun_server *stun;
+	struct grpc_server *grpc;
+	struct combined_ports *ports;
+	/* A drain in progress: parts that have not finished. */
+	unsigned draining;
+	void (*drained)(void *arg);
+	void *drained_arg;
+};
+
+/* --- start ------------------------------------------------------------------------------------*/
+
+static int start_management(struct combined *s, struct ln_fail *f)
+{
+	const struct store_conf store = { .path = s->plan->store_path, .rng = ev_rng() };
+	const struct management_conf conf = {
+		.stuns = s->plan->stuns,
+		.nstuns = s->plan->nstuns,
+		.signal_uri = s->plan->signal_uri,
+		.signal_tls = s->plan->signal_tls,
+		.admin_socket = s->plan->admin_socket,
+	};
+	s->folder = combined_folder_open(s->conf->data_dir, f);
+	if (s->folder < 0)
+		return s->folder;
+	int err = store_open(&store, &s->store, f);
+	if (err < 0)
+		return err;
+	err = management_new(s->loop, &conf, s->store, &s->management, f);
+	if (err < 0)
+		return err;
+	store_start(s->store, s->loop);
+	s->store_started = true;
+	management_register(s->management, s->grpc);
+	return 0;
+}
+
+static void start_signal(struct combined *s)
+{
+	const struct signal_service_conf conf = {
+		.hub = { .max_message = (size_t)s->conf->signal_max_message,
+			 .send_timeout = s->conf->signal_send_timeout },
+	};
+	s->signal = signal_service_new(s->loop, &conf);
+	signal_service_register(s->signal, s->grpc);
+}
+
+static int start_stun(struct combined *s, struct ln_fail *f)
+{
+	struct ip_addr addr;
+	uint16_t ports[STUN_SERVER_SOCKETS_MAX];
+	struct ln_fail why = { 0 };
+	const struct svc_conf_ints *wanted = &s->conf->stun_ports;
+	struct stun_server_conf conf = { .ports = ports, .rate = (unsigned)s->conf->stun_rate };
+	if (wanted->n == 0)
+		return 0;
+	if (wanted->n > LN_COUNT(ports))
+		return ln_fail(f, LN_E_LIMIT, "server.stunPorts: at most %zu ports",
+			       LN_COUNT(ports));
+	for (size_t i = 0; i < wanted->n; i++)
+		ports[i] = (uint16_t)wanted->v[i];
+	conf.nports = wanted->n;
+	if (s->conf->stun_address[0] != '\0' &&
+	    ip_parse(slice_str(s->conf->stun_address), &addr) == 0) {
+		conf.addrs = &addr;
+		conf.naddrs = 1;
+	}
+	int err = stun_server_new(s->loop, &conf, &s->stun, &why);
+	if (err == -EADDRINUSE)
+		return ln_fail(
+			f, err,
+			"a UDP port of the STUN server is in use by another program (%.80s): "
+			"stop that one, or choose others with --stun-ports",
+			why.text);
+	if (err < 0)
+		return ln_fail(f, err, "the STUN server cannot start: %.180s", why.text);
+	return 0;
+}
+
+static int start_ports(struct combined *s, struct ln_fail *f)
+{
+	uint16_t legacy[2];
+	struct combined_ports_conf conf = {
+		.conf = s->conf, .plan = s->plan, .grpc = s->grpc, .legacy = legacy
+	};
+	if (s->conf->legacy_ports && s->management != NULL)
+		legacy[conf.nlegacy++] = LEGACY_MANAGEMENT;
+	if (s->conf->legacy_ports && s->signal != NULL)
+		legacy[conf.nlegacy++] = LEGACY_SIGNAL;
+	return combined_ports_new(s->loop, &conf, &s->ports, f);
+}
+
+static int start_all(struct combined *s, struct ln_fail *f)
+{
+	const struct grpc_server_conf grpc = { 0 };
+	int err = 0;
+	if ((s->roles & (COMBINED_MANAGEMENT | COMBINED_SIGNAL)) != 0)
+		s->grpc = grpc_server_new(s->loop, &grpc);
+	if ((s->roles & COMBINED_MANAGEMENT) != 0)
+		err = start_management(s, f);
+	/* A role that was asked for by name runs also when agents are sent elsewhere. */
+	if (err == 0 && (s->roles & COMBINED_SIGNAL) != 0 &&
+	    (s->plan->local_signal || s->roles == COMBINED_SIGNAL))
+		start_signal(s);
+	if (err == 0 && (s->roles & COMBINED_STUN) != 0 &&
+	    (s->plan->local_stun || s->roles == COMBINED_STUN))
+		err = start_stun(s, f);
+	if (err == 0 && s->grpc != NULL)
+		err = start_ports(s, f);
+	/* Last: who can reach the administration socket may rely on the rest. */
+	if (err == 0 && s->management != NULL)
+		err = management_start(s->management, f);
+	return err;
+}
+
+int combined_new(struct ev_loop *loop, const struct combined_conf *conf,
+		 const struct combined_plan *plan, unsigned roles, struct combined **ret,
+		 struct ln_fail *f)
+{
+	struct combined *s = ln_alloc(sizeof(*s));
+	*s = (struct combined){
+		.loop = loop, .conf = conf, .plan = plan, .roles = roles, .folder = -1
+	};
+	int err = start_all(s, f);
+	if (err < 0) {
+		combined_free(s);
+		return err;
+	}
+	*ret = s;
+	return 0;
+}
+
+void combined_reload(struct combined *s)
+{
+	if (s->ports != NULL)
+		combined_ports_reload(s->ports);
+}
+
+/* --- end --------------------------------------------------------------------------------------*/
+
+static void part_drained(void *arg)
+{
+	struct combined *s = arg;
+	ln_assert(s->draining > 0);
+	if (--s->draining == 0)
+		s->drained(s->drained_arg);
+}
+
+void combined_drain(struct combined *s, ln_time limit, void (*done)(void *arg), void *arg)
+{
+	s->drained = done;
+	s->drained_arg = arg;
+	s->draining = 1; /* ourselves, so that a part may finish at once */
+	if (s->management != NULL) {
+		s->draining++;
+		management_stop(s->management, part_drained, s);
+	}
+	if (s->signal != NULL)
+		signal_service_stop(s->signal);
+	if (s->ports != NULL) {
+		s->draining++;
+		combined_ports_drain(s->ports, limit, part_drained, s);
+	}
+	part_drained(s);
+}
+
+void combined_free(struct combined *s)
+{
+	if (s == NULL)
+		return;
+	stun_server_free(s->stun);
+	combined_ports_free(s->ports);
+	grpc_server_free(s->grpc);
+	/* The calls that were open still tell the services that they are closed. */
+	for (int i = 0; i < TURNS_TO_CLOSE; i++)
+		ev_loop_turn(s->loop, 0);
+	if (s->management != NULL)
+		management_free(s->management);
+	signal_service_free(s->signal);
+	if (s->store_started) {
+		store_stop(s->store);
+		for (int i = 0; i < TURNS_TO_CLOSE; i++)
+			ev_loop_turn(s->loop, 0);
+	}
+	if (s->store != NULL)
+		store_close(s->store);
+	if (s->folder >= 0)
+		close(s->folder);
+	free(s);
+}

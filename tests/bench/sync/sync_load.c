@@ -1,0 +1,636 @@
+/*
+ * N agents in one process, as far as a management server can tell: each has a key and a connection
+ * of its own, registers, and holds a Sync stream. The phases are words of the command line, done in
+ * order; each prints one JSON line.
+ *
+ *	sync_load --url http://10.0.0.1:80 --setup-key K [--peers N] [--at-once N] [--server-pid P]
+ *	          [--ca FILE] PHASE...
+ *
+ *	register   Login of every peer with the setup key
+ *	open       Sync of every peer; ends when all have a map
+ *	idle:S     S seconds of silence; counts what came
+ *	reopen     every connection is cut and made anew; ends when all have had an answer
+ *	change     one more peer registers; ends when every stream has heard of it
+ *	churn:S    for S seconds streams are cut and opened and peers registered and removed at
+ *random check      every map is opened and read; ends with an error when one lacks a peer
+ *
+ * With --server-pid the lines carry the CPU seconds and the resident KiB of that process.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/str.h"
+#include "lib/crypto/box.h"
+#include "lib/mgmt/mgmt_msg.h"
+#include "lib/wire/url.h"
+
+#include "src/ev/ev.h"
+#include "src/net/net_grpc.h"
+
+#define SERVICE "/management.ManagementService/"
+#define PHASE_LIMIT (300 * LN_SEC)
+
+struct agent {
+	struct wg_secret secret;
+	struct wg_key key;
+	struct box_key box;
+	struct grpc_channel *channel;
+	struct grpc_call *sync;
+	unsigned number;
+	bool registered, answered;
+	uint64_t answers;  /* messages of the current stream */
+	uint64_t serial;   /* of the newest map that was read */
+	ln_time answer_at; /* of the newest message */
+	size_t npeers;     /* in the newest map */
+};
+
+struct load {
+	struct ev_loop *loop;
+	struct url url;
+	char host[256];
+	const char *setup_key, *ca;
+	pid_t server;
+	unsigned npeers, at_once;
+	struct wg_key server_key;
+	struct agent **agents;
+	unsigned nagents;
+	/* the running phase */
+	unsigned next, busy, done, failed;
+	uint64_t messages, bytes;
+	bool reading; /* open the boxes */
+	bool over;
+	ln_time began;
+	ln_time *times;
+	unsigned ntimes;
+};
+
+static struct load load;
+
+/* --- the server process ------------------------------------------------------------------------*/
+
+static double server_cpu(void)
+{
+	char path[64], text[1024];
+	if (load.server == 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)load.server);
+	FILE *f = fopen(path, "r");
+	if (f == NULL)
+		return 0;
+	size_t n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	const char *p = strrchr(text, ')');
+	unsigned long user = 0, sys = 0;
+	if (p != NULL)
+		(void)sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+			     &sys);
+	return (double)(user + sys) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static long server_kib(const char *field)
+{
+	char path[64], line[256];
+	long kib = 0;
+	if (load.server == 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)load.server);
+	FILE *f = fopen(path, "r");
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (strncmp(line, field, strlen(field)) == 0)
+			kib = strtol(line + strlen(field) + 1, NULL, 10);
+	if (f != NULL)
+		fclose(f);
+	return kib;
+}
+
+/* --- one agent ---------------------------------------------------------------------------------*/
+
+static struct agent *agent_new(unsigned number)
+{
+	struct agent *a = ln_alloc(sizeof(*a));
+	a->number = number;
+	wg_secret_generate(&a->secret, ev_rng());
+	wg_secret_public(&a->secret, &a->key);
+	if (box_key_init(&a->box, &a->secret, &load.server_key) != 0)
+		abort();
+	return a;
+}
+
+static void agent_connect(struct agent *a)
+{
+	struct grpc_channel_conf conf = {
+		.target = { .host = load.host,
+			    .port = load.url.port,
+			    .tls = load.url.tls,
+			    .ca_file = load.ca },
+	};
+	a->channel = grpc_channel_new(load.loop, &conf);
+}
+
+static void agent_cut(struct agent *a)
+{
+	if (a->sync != NULL)
+		grpc_call_set_user(a->sync, NULL);
+	a->sync = NULL;
+	if (a->channel != NULL)
+		grpc_channel_free(a->channel);
+	a->channel = NULL;
+}
+
+/* The plain message sealed and put into an envelope. */
+static void seal(const struct agent *a, const struct str *plain, struct str *ret)
+{
+	size_t n = plain->n + BOX_OVERHEAD;
+	uint8_t *body = ln_alloc(n);
+	int len = box_seal(&a->box, ev_rng(), str_slice(plain), mslice_of(body, n));
+	if (len < 0)
+		abort();
+	mgmt_envelope_write(ret, &a->key, slice_of(body, (size_t)len));
+	free(body);
+}
+
+static struct mgmt_meta meta_of(const struct agent *a, char host[32])
+{
+	snprintf(host, 32, "load-%u", a->number);
+	return (struct mgmt_meta){
+		.hostname = host,
+		.go_os = "linux",
+		.kernel = "Linux",
+		.core = "12",
+		.platform = "x86_64",
+		.os = "Debian GNU/Linux",
+		.version = "0.77.1",
+		.ui_version = "",
+		.kernel_version = "6.1.0",
+		.os_version = "12",
+		.serial = "",
+		.product = "",
+		.manufacturer = "",
+		.cloud = "",
+		.environment = "",
+		.capabilities = 1u << MGMT_CAP_SOURCE_PREFIXES | 1u << MGMT_CAP_IPV6_OVERLAY,
+	};
+}
+
+static void read_map(struct agent *a, struct slice msg)
+{
+	struct mgmt_envelope e;
+	struct mgmt_sync_response m;
+	struct arena arena;
+	if (mgmt_envelope_read(msg, &e) != 0 || e.body.n < BOX_OVERHEAD) {
+		load.failed++;
+		return;
+	}
+	uint8_t *plain = ln_alloc(e.body.n);
+	int n = box_open(&a->box, e.body, mslice_of(plain, e.body.n));
+	arena_init(&arena, (size_t)64 << 20);
+	if (n < 0 || mgmt_sync_response_read(slice_of(plain, (size_t)n), &arena, &m) != 0) {
+		load.failed++;
+	} else if (m.has_map) {
+		if (m.map.serial < a->serial)
+			load.failed++;
+		a->serial = m.map.serial;
+		a->npeers = m.map.npeers;
+	}
+	arena_fini(&arena);
+	free(plain);
+}
+
+static void phase_step(void);
+
+static void on_sync_message(struct grpc_call *c, struct slice msg)
+{
+	struct agent *a = grpc_call_user(c);
+	if (a == NULL)
+		return;
+	load.messages++;
+	load.bytes += msg.n;
+	a->answers++;
+	a->answer_at = ev_now();
+	if (load.reading)
+		read_map(a, msg);
+	if (!a->answered) {
+		a->answered = true;
+		load.done++;
+		load.times[load.ntimes++] = a->answer_at - load.began;
+		if (load.busy > 0)
+			load.busy--;
+		phase_step();
+	}
+}
+
+static void on_sync_closed(struct grpc_call *c, enum grpc_status status, const char *text)
+{
+	struct agent *a = grpc_call_user(c);
+	if (a == NULL)
+		return;
+	a->sync = NULL;
+	load.failed++;
+	if (load.failed < 5)
+		fprintf(stderr, "sync of %u ended: %s %s\n", a->number, grpc_status_name(status),
+			text);
+}
+
+static void agent_sync(struct agent *a)
+{
+	static const struct grpc_client_cbs cbs = { .message = on_sync_message,
+						    .closed = on_sync_closed };
+	struct str plain, msg;
+	char host[32];
+	struct mgmt_sync_request m = { .has_meta = true, .meta = meta_of(a, host) };
+	str_init(&plain, 0);
+	str_init(&msg, 0);
+	mgmt_sync_request_write(&plain, &m);
+	seal(a, &plain, &msg);
+	if (a->channel == NULL)
+		agent_connect(a);
+	a->answered = false;
+	a->answers = 0;
+	a->sync = grpc_channel_call(a->channel, SERVICE "Sync", NULL, 0, LN_TIME_NEVER, &cbs, a);
+	if (grpc_call_send(a->sync, str_slice(&msg)) != 0)
+		load.failed++;
+	grpc_call_half_close(a->sync);
+	str_fini(&plain);
+	str_fini(&msg);
+}
+
+static void on_login(void *user, enum grpc_status status, const char *text, struct slice reply)
+{
+	struct agent *a = user;
+	load.busy--;
+	if (status != GRPC_OK) {
+		load.failed++;
+		if (load.failed < 5)
+			fprintf(stderr, "login of %u: %s %s\n", a->number, grpc_status_name(status),
+				text);
+	} else {
+		a->registered = true;
+		load.times[load.ntimes++] = ev_now() - load.began;
+	}
+	load.done++;
+	phase_step();
+}
+
+static void agent_login(struct agent *a)
+{
+	struct str plain, msg;
+	char host[32];
+	struct mgmt_login_request m = {
+		.setup_key = load.setup_key, .jwt = "", .has_meta = true, .meta = meta_of(a, host)
+	};
+	str_init(&plain, 0);
+	str_init(&msg, 0);
+	mgmt_login_request_write(&plain, &m, &a->key);
+	seal(a, &plain, &msg);
+	if (a->channel == NULL)
+		agent_connect(a);
+	grpc_channel_unary(a->channel, SERVICE "Login", str_slice(&msg), ev_now() + 60 * LN_SEC,
+			   on_login, a);
+	str_fini(&plain);
+	str_fini(&msg);
+}
+
+static void ignore_reply(void *user, enum grpc_status status, const char *text, struct slice reply)
+{
+}
+
+static void agent_logout(struct agent *a)
+{
+	struct str plain, msg;
+	str_init(&plain, 0);
+	str_init(&msg, 0);
+	seal(a, &plain, &msg);
+	if (a->channel == NULL)
+		agent_connect(a);
+	grpc_channel_unary(a->channel, SERVICE "Logout", str_slice(&msg), ev_now() + 15 * LN_SEC,
+			   ignore_reply, NULL);
+	str_fini(&plain);
+	str_fini(&msg);
+	a->registered = false;
+}
+
+/* --- phases ------------------------------------------------------------------------------------*/
+
+static enum {
+	PHASE_NONE,
+	PHASE_LOGIN,
+	PHASE_SYNC,
+	PHASE_CHANGE,
+	PHASE_WAIT
+} phase;
+
+/* Keeps `at_once` operations under way and notices the end. */
+static void phase_step(void)
+{
+	while ((phase == PHASE_LOGIN || phase == PHASE_SYNC) && load.busy < load.at_once &&
+	       load.next < load.nagents) {
+		struct agent *a = load.agents[load.next++];
+		load.busy++;
+		if (phase == PHASE_LOGIN)
+			agent_login(a);
+		else
+			agent_sync(a);
+	}
+	if ((phase == PHASE_LOGIN || phase == PHASE_SYNC) && load.done == load.nagents)
+		load.over = true;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const ln_time *x = a, *y = b;
+	return *x < *y ? -1 : *x > *y;
+}
+
+static double millis(double quantile)
+{
+	if (load.ntimes == 0)
+		return 0;
+	unsigned i = (unsigned)(quantile * (load.ntimes - 1) + 0.5);
+	return (double)load.times[i] / 1e6;
+}
+
+static void phase_begin(int which)
+{
+	phase = which;
+	load.next = load.busy = load.done = load.failed = load.ntimes = 0;
+	load.messages = load.bytes = 0;
+	load.over = false;
+	load.began = ev_now();
+}
+
+/* Runs the loop until the phase is over or its limit has passed, then prints the line. */
+static bool phase_run(const char *name, ln_time limit, double cpu_before)
+{
+	ln_time end = load.began + limit;
+	phase_step();
+	while (!load.over && ev_now() < end)
+		ev_loop_turn(load.loop, LN_MIN(end - ev_now(), 50 * LN_MSEC));
+	double seconds = (double)(ev_now() - load.began) / 1e9;
+	qsort(load.times, load.ntimes, sizeof(*load.times), by_time);
+	printf("{\"phase\": \"%s\", \"peers\": %u, \"seconds\": %.3f, \"p50_ms\": %.1f, \"p99_ms\": %.1f, "
+	       "\"messages\": %" PRIu64 ", \"bytes\": %" PRIu64
+	       ", \"failed\": %u, \"server_cpu_s\": %.2f, "
+	       "\"server_rss_kib\": %ld, \"server_peak_kib\": %ld}\n",
+	       name, load.nagents, seconds, millis(0.5), millis(0.99), load.messages, load.bytes,
+	       load.failed, server_cpu() - cpu_before, server_kib("VmRSS"), server_kib("VmHWM"));
+	fflush(stdout);
+	phase = PHASE_NONE;
+	return load.over && load.failed == 0;
+}
+
+static bool phase_register(void)
+{
+	double cpu = server_cpu();
+	phase_begin(PHASE_LOGIN);
+	return phase_run("register", PHASE_LIMIT, cpu);
+}
+
+static bool phase_open(const char *name)
+{
+	double cpu = server_cpu();
+	phase_begin(PHASE_SYNC);
+	return phase_run(name, PHASE_LIMIT, cpu);
+}
+
+static bool phase_reopen(void)
+{
+	for (unsigned i = 0; i < load.nagents; i++)
+		agent_cut(load.agents[i]);
+	load.at_once = load.nagents;
+	return phase_open("reopen");
+}
+
+static bool phase_idle(double seconds)
+{
+	double cpu = server_cpu();
+	phase_begin(PHASE_WAIT);
+	(void)phase_run("idle", (ln_time)(seconds * 1e9), cpu);
+	return load.failed == 0;
+}
+
+static void on_extra_login(void *user, enum grpc_status status, const char *text,
+			   struct slice reply)
+{
+	if (status != GRPC_OK) {
+		load.failed++;
+		fprintf(stderr, "login of the new peer: %s\n", text);
+	}
+}
+
+/* A stream has heard of the change when a message came after it. */
+static void watch_change(uint64_t *before)
+{
+	load.ntimes = 0;
+	for (unsigned i = 0; i < load.nagents; i++)
+		if (load.agents[i]->answers > before[i])
+			load.times[load.ntimes++] = load.agents[i]->answer_at - load.began;
+	load.over = load.ntimes == load.nagents;
+}
+
+static bool phase_change(void)
+{
+	uint64_t *before = ln_calloc(load.nagents, sizeof(*before));
+	struct agent *extra = agent_new(1000000 + rng_below(ev_rng(), 1000000));
+	double cpu = server_cpu();
+	for (unsigned i = 0; i < load.nagents; i++)
+		before[i] = load.agents[i]->answers;
+	phase_begin(PHASE_CHANGE);
+	struct str plain, msg;
+	char host[32];
+	struct mgmt_login_request m = { .setup_key = load.setup_key,
+					.jwt = "",
+					.has_meta = true,
+					.meta = meta_of(extra, host) };
+	str_init(&plain, 0);
+	str_init(&msg, 0);
+	mgmt_login_request_write(&plain, &m, &extra->key);
+	seal(extra, &plain, &msg);
+	agent_connect(extra);
+	grpc_channel_unary(extra->channel, SERVICE "Login", str_slice(&msg), ev_now() + 60 * LN_SEC,
+			   on_extra_login, extra);
+	ln_time end = load.began + PHASE_LIMIT;
+	while (!load.over && ev_now() < end && load.failed == 0) {
+		ev_loop_turn(load.loop, 2 * LN_MSEC);
+		watch_change(before);
+	}
+	bool good = load.over;
+	str_fini(&plain);
+	str_fini(&msg);
+	free(before);
+	agent_cut(extra);
+	bool printed = phase_run("change", 0, cpu);
+	free(extra);
+	return good && printed;
+}
+
+static bool phase_churn(double seconds)
+{
+	double cpu = server_cpu();
+	long before = server_kib("VmRSS");
+	phase_begin(PHASE_WAIT);
+	ln_time end = load.began + (ln_time)(seconds * 1e9);
+	uint64_t cuts = 0, joins = 0;
+	struct agent *guests[8] = { 0 };
+	while (ev_now() < end) {
+		ln_time turn = ev_now() + 20 * LN_MSEC;
+		struct agent *a = load.agents[rng_below(ev_rng(), load.nagents)];
+		struct agent **g = &guests[rng_below(ev_rng(), LN_COUNT(guests))];
+		agent_cut(a);
+		agent_sync(a);
+		a->answered = true; /* not counted as part of a phase */
+		cuts++;
+		if (cuts % 10 == 0 && *g == NULL) {
+			*g = agent_new(2000000 + (unsigned)cuts);
+			load.busy++;
+			agent_login(*g);
+			joins++;
+		} else if (cuts % 10 == 5 && *g != NULL && (*g)->registered) {
+			agent_logout(*g);
+		} else if (*g != NULL && (*g)->channel != NULL && !(*g)->registered &&
+			   cuts % 10 == 7) {
+			agent_cut(*g);
+			free(*g);
+			*g = NULL;
+		}
+		load.ntimes = 0;
+		while (ev_now() < turn)
+			ev_loop_turn(load.loop, turn - ev_now());
+	}
+	fprintf(stderr,
+		"churn: %" PRIu64 " streams cut, %" PRIu64 " peers came, RSS %ld -> %ld KiB\n",
+		cuts, joins, before, server_kib("VmRSS"));
+	bool good = load.failed == 0;
+	(void)phase_run("churn", 0, cpu);
+	return good;
+}
+
+static bool phase_check(void)
+{
+	load.reading = true;
+	bool good = phase_reopen();
+	load.reading = false;
+	for (unsigned i = 0; i < load.nagents; i++) {
+		if (load.agents[i]->npeers + 1 < load.nagents) {
+			fprintf(stderr, "peer %u sees %zu peers of %u\n", i, load.agents[i]->npeers,
+				load.nagents - 1);
+			return false;
+		}
+	}
+	return good;
+}
+
+static bool run_phase(const char *word)
+{
+	if (strcmp(word, "register") == 0)
+		return phase_register();
+	if (strcmp(word, "open") == 0)
+		return phase_open("open");
+	if (strcmp(word, "reopen") == 0)
+		return phase_reopen();
+	if (strcmp(word, "change") == 0)
+		return phase_change();
+	if (strcmp(word, "check") == 0)
+		return phase_check();
+	if (strncmp(word, "idle:", 5) == 0)
+		return phase_idle(atof(word + 5));
+	if (strncmp(word, "churn:", 6) == 0)
+		return phase_churn(atof(word + 6));
+	fprintf(stderr, "sync_load: unknown phase %s\n", word);
+	exit(2);
+}
+
+/* --- start -------------------------------------------------------------------------------------*/
+
+static void on_server_key(void *user, enum grpc_status status, const char *text, struct slice reply)
+{
+	if (status != GRPC_OK || mgmt_server_key_read(reply, &load.server_key) != 0) {
+		fprintf(stderr, "GetServerKey: %s %s\n", grpc_status_name(status), text);
+		exit(1);
+	}
+	load.over = true;
+}
+
+static void fetch_server_key(void)
+{
+	struct agent first = { 0 };
+	agent_connect(&first);
+	grpc_channel_unary(first.channel, SERVICE "GetServerKey", slice_of(NULL, 0),
+			   ev_now() + 5 * LN_SEC, on_server_key, NULL);
+	while (!load.over)
+		ev_loop_turn(load.loop, 100 * LN_MSEC);
+	agent_cut(&first);
+}
+
+static const char *value_of(int argc, char **argv, int *i)
+{
+	if (*i + 1 >= argc) {
+		fprintf(stderr, "sync_load: %s needs a value\n", argv[*i]);
+		exit(2);
+	}
+	return argv[++*i];
+}
+
+static int parse_options(int argc, char **argv)
+{
+	const char *text = NULL;
+	int i = 1;
+	load.npeers = 100;
+	load.at_once = 64;
+	for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
+		if (strcmp(argv[i], "--url") == 0)
+			text = value_of(argc, argv, &i);
+		else if (strcmp(argv[i], "--setup-key") == 0)
+			load.setup_key = value_of(argc, argv, &i);
+		else if (strcmp(argv[i], "--ca") == 0)
+			load.ca = value_of(argc, argv, &i);
+		else if (strcmp(argv[i], "--peers") == 0)
+			load.npeers = (unsigned)atoi(value_of(argc, argv, &i));
+		else if (strcmp(argv[i], "--at-once") == 0)
+			load.at_once = (unsigned)atoi(value_of(argc, argv, &i));
+		else if (strcmp(argv[i], "--server-pid") == 0)
+			load.server = (pid_t)atoi(value_of(argc, argv, &i));
+		else
+			return -1;
+	}
+	struct ln_fail f;
+	if (text == NULL || load.setup_key == NULL || i == argc || load.npeers == 0 ||
+	    url_parse(slice_str(text), &load.url, &f) != 0)
+		return -1;
+	snprintf(load.host, sizeof(load.host), "%s", load.url.host);
+	return i;
+}
+
+int main(int argc, char **argv)
+{
+	int first = parse_options(argc, argv);
+	if (first < 0) {
+		fprintf(stderr,
+			"Usage: sync_load --url URL --setup-key KEY [--peers N] [--at-once N] "
+			"[--server-pid PID] [--ca FILE] PHASE...\n");
+		return 2;
+	}
+	load.loop = ev_loop_new();
+	fetch_server_key();
+	load.agents = ln_calloc(load.npeers, sizeof(*load.agents));
+	load.times = ln_calloc(load.npeers + 1024, sizeof(*load.times));
+	for (unsigned i = 0; i < load.npeers; i++)
+		load.agents[i] = agent_new(i);
+	load.nagents = load.npeers;
+	int status = 0;
+	for (int i = first; i < argc && status == 0; i++)
+		if (!run_phase(argv[i]))
+			status = 1;
+	for (unsigned i = 0; i < load.nagents; i++) {
+		agent_cut(load.agents[i]);
+		free(load.agents[i]);
+	}
+	ev_loop_turn(load.loop, 0);
+	free(load.agents);
+	free(load.times);
+	return status;
+}

@@ -1,0 +1,326 @@
+#include "tests/sim/sim_agent.h"
+
+#include <stdlib.h>
+
+#include "lib/stun/stun_msg.h"
+
+/* The stand-in for WireGuard: type and sender's index, padded to the real sizes. */
+enum wg_type {
+	WG_INITIATION = 1,
+	WG_RESPONSE = 2,
+	WG_DATA = 4
+};
+
+#define WG_RETRY (5 * LN_SEC)
+#define WG_REKEY (120 * LN_SEC)
+
+static const char *const stun_servers[] = { "198.51.100.10:3478", "198.51.100.11:3478",
+					    "[2001:db8:ffff::10]:3478" };
+
+static ln_time now_of(const struct sim_agent *a)
+{
+	return a->world->clock.now;
+}
+
+static void settle(struct sim_agent *a);
+
+static void wake(struct sim_event *e)
+{
+	settle(ln_container(e, struct sim_agent, timer));
+}
+
+/* --- WireGuard's stand-in -------------------------------------------------------------------- */
+
+static void wg_send(struct sim_peer *p, enum wg_type type, const struct ip_ep *to)
+{
+	static const size_t size[] = { [WG_INITIATION] = 148, [WG_RESPONSE] = 92, [WG_DATA] = 128 };
+	uint8_t pkt[148] = { (uint8_t)type, 0, 0, 0, (uint8_t)p->agent->index };
+	if (ip_is_set(&to->addr))
+		sim_host_send(&p->agent->host, p->agent->port, to, slice_of(pkt, size[type]));
+}
+
+static void wg_handshake_due(struct sim_event *e)
+{
+	struct sim_peer *p = ln_container(e, struct sim_peer, handshake);
+	struct sim_clock *c = &p->agent->world->clock;
+	if (!ip_is_set(&p->endpoint.addr))
+		return;
+	wg_send(p, WG_INITIATION, &p->endpoint);
+	sim_clock_at(c, &p->handshake, c->now + WG_RETRY);
+}
+
+static void wg_receive(struct sim_agent *a, const struct ip_ep *from, struct slice pkt)
+{
+	if (pkt.n < 5 || pkt.p[4] >= a->world->nagents)
+		return;
+	struct sim_peer *p = &a->peers[pkt.p[4]];
+	ln_time now = now_of(a);
+	if (p->conn == NULL)
+		return;
+	switch (pkt.p[0]) {
+	case WG_INITIATION:
+		p->endpoint = *from; /* authenticated packets move the endpoint */
+		p->last_handshake = now;
+		wg_send(p, WG_RESPONSE, from);
+		peer_conn_handshake(p->conn, now);
+		break;
+	case WG_RESPONSE:
+		p->endpoint = *from;
+		p->last_handshake = now;
+		peer_conn_handshake(p->conn, now);
+		sim_clock_at(&a->world->clock, &p->handshake,
+			     p->initiator ? now + WG_REKEY : LN_TIME_NEVER);
+		break;
+	case WG_DATA:
+		if (p->last_handshake != 0)
+			p->pings++;
+		break;
+	default:
+		break;
+	}
+}
+
+void sim_agent_ping(struct sim_peer *p)
+{
+	wg_send(p, WG_DATA, &p->endpoint);
+}
+
+/* --- effects of the cores -------------------------------------------------------------------- */
+
+static void count_check(struct sim_peer *p, struct slice pkt)
+{
+	ln_time second = now_of(p->agent) / LN_SEC;
+	if (pkt.n < 2 || pkt.p[0] != 0 || pkt.p[1] != 1)
+		return;
+	if (second != p->second) {
+		p->second = second;
+		p->in_second = 0;
+	}
+	p->checks++;
+	p->in_second++;
+	p->busiest_second = LN_MAX(p->busiest_second, p->in_second);
+}
+
+static void set_endpoint(struct sim_peer *p, const struct peer_out *out)
+{
+	struct sim_clock *c = &p->agent->world->clock;
+	p->endpoint = out->to;
+	if (out->reset)
+		p->last_handshake = 0;
+	if (out->initiate) {
+		p->initiator = true;
+		sim_clock_at(c, &p->handshake, c->now);
+	}
+	if (!ip_is_set(&out->to.addr))
+		sim_clock_at(c, &p->handshake, LN_TIME_NEVER);
+}
+
+static void note_state(struct sim_peer *p)
+{
+	enum peer_state state = peer_conn_state(p->conn);
+	struct peer_info info;
+	peer_conn_info(p->conn, &info);
+	if (state == PEER_CONNECTED) {
+		p->pair = info.ice.pair;
+		if (p->state != PEER_CONNECTED)
+			p->connects++;
+		if (p->connected_at == 0)
+			p->connected_at = now_of(p->agent);
+	}
+	p->state = state;
+}
+
+static void apply(struct sim_peer *p, const struct peer_out *out)
+{
+	struct sim_agent *a = p->agent;
+	switch (out->kind) {
+	case PEER_OUT_SIGNAL:
+		sim_signal_send(p, &out->body, out->token);
+		break;
+	case PEER_OUT_DATAGRAM:
+		count_check(p, out->data);
+		sim_host_send(&a->host, a->port, &out->to, out->data);
+		break;
+	case PEER_OUT_ENDPOINT:
+		set_endpoint(p, out);
+		break;
+	case PEER_OUT_STATE:
+		note_state(p);
+		break;
+	case PEER_OUT_GATHER:
+		/* After a loss the mapping may be another one: what is older than a second is
+		 * asked again. */
+		stun_query_start(a->query, now_of(a), LN_SEC);
+		break;
+	case PEER_OUT_STATS: {
+		struct peer_wg_stats s = { .last_handshake = p->last_handshake,
+					   .last_data_received = now_of(a) };
+		peer_conn_wg_stats(p->conn, now_of(a), &s);
+		break;
+	}
+	}
+}
+
+static void local_changed(struct sim_agent *a)
+{
+	for (size_t i = 0; i < a->world->nagents; i++)
+		if (a->peers[i].conn != NULL)
+			peer_conn_local_changed(a->peers[i].conn, now_of(a));
+}
+
+/* The list of reflexive addresses as the queries know it now. */
+static void refresh_srflx(struct sim_agent *a)
+{
+	const struct stun_query_server *list;
+	struct peer_local *l = &a->local;
+	size_t n = stun_query_list(a->query, &list);
+
+	l->nsrflx = 0;
+	for (size_t i = 0; i < n; i++) {
+		bool known = list[i].state != STUN_QUERY_ANSWERED;
+		for (unsigned k = 0; k < l->nsrflx; k++)
+			known |= ip_ep_equal(&l->srflx[k], &list[i].mapped);
+		for (unsigned k = 0; k < l->nhosts; k++)
+			known |= ip_ep_equal(&l->hosts[k], &list[i].mapped);
+		if (!known && l->nsrflx < PEER_LOCAL_SRFLX_MAX)
+			l->srflx[l->nsrflx++] = list[i].mapped;
+	}
+	local_changed(a);
+}
+
+static bool drain_query(struct sim_agent *a)
+{
+	uint8_t buf[PEER_BUF_MIN];
+	struct stun_query_out out;
+	bool any = false;
+	while (stun_query_poll(a->query, now_of(a), mslice_of(buf, sizeof(buf)), &out)) {
+		any = true;
+		if (out.kind == STUN_QUERY_SEND)
+			sim_host_send(&a->host, a->port, &out.server, out.data);
+		if (out.kind == STUN_QUERY_MAPPED)
+			refresh_srflx(a);
+	}
+	return any;
+}
+
+static bool drain_peer(struct sim_peer *p)
+{
+	uint8_t buf[PEER_BUF_MIN];
+	struct peer_out out;
+	bool any = false;
+	for (unsigned n = 0;
+	     peer_conn_poll(p->conn, now_of(p->agent), mslice_of(buf, sizeof(buf)), &out); n++) {
+		ln_assert(n < 1000); /* a core that never stops talking is a bug */
+		any = true;
+		apply(p, &out);
+	}
+	return any;
+}
+
+/* Drains every core until all are silent, then sleeps until the earliest deadline. */
+static void settle(struct sim_agent *a)
+{
+	bool any = true;
+	while (any) {
+		any = drain_query(a);
+		for (size_t i = 0; i < a->world->nagents; i++)
+			if (a->peers[i].conn != NULL)
+				any |= drain_peer(&a->peers[i]);
+	}
+	ln_time at = stun_query_deadline(a->query);
+	for (size_t i = 0; i < a->world->nagents; i++)
+		if (a->peers[i].conn != NULL)
+			at = ln_time_min(at, peer_conn_deadline(a->peers[i].conn));
+	ln_assert(at > now_of(a));
+	sim_clock_at(&a->world->clock, &a->timer, at);
+}
+
+/* --- inputs ---------------------------------------------------------------------------------- */
+
+static void receive(struct sim_host *h, const struct ip_ep *from, const struct ip_ep *to,
+		    struct slice data)
+{
+	struct sim_agent *a = ln_container(h, struct sim_agent, host);
+	if (a->world->closing || to->port != a->port)
+		return;
+	if (!stun_is_message(data)) {
+		wg_receive(a, from, data);
+	} else if (stun_query_input(a->query, now_of(a), from, data) == LN_E_NOTFOUND) {
+		for (size_t i = 0; i < a->world->nagents; i++) {
+			struct peer_conn *c = a->peers[i].conn;
+			if (c != NULL && peer_conn_stun(c, now_of(a), from, data) != LN_E_NOTFOUND)
+				break;
+		}
+	}
+	settle(a);
+}
+
+void sim_agent_signal(struct sim_agent *a, struct sim_agent *from, struct slice body)
+{
+	struct peer_conn *c = a->peers[from->index].conn;
+	struct signal_body m;
+	struct arena arena;
+	if (c == NULL)
+		return;
+	arena_init(&arena, 8192);
+	ln_assert(signal_body_read(body, &arena, &m) == 0);
+	(void)!peer_conn_signal(c, now_of(a), &m);
+	arena_fini(&arena);
+	settle(a);
+}
+
+struct sim_agent *sim_agent_new(struct sim_world *w, size_t index)
+{
+	struct ip_ep servers[LN_COUNT(stun_servers)];
+	struct sim_agent *a = ln_alloc(sizeof(*a));
+	a->world = w;
+	a->index = index;
+	a->port = SIM_WG_PORT;
+	rng_fill(&w->rng.rng, a->key.b, sizeof(a->key.b));
+	sim_host_init(&a->host, &w->net, receive);
+	sim_event_init(&a->timer, wake);
+	a->query = stun_query_new(&w->rng.rng);
+	for (size_t i = 0; i < LN_COUNT(stun_servers); i++)
+		ln_assert(ip_ep_parse(slice_str(stun_servers[i]), &servers[i]) == 0);
+	stun_query_set_servers(a->query, servers, LN_COUNT(servers));
+	for (size_t i = 0; i < SIM_AGENTS_MAX; i++)
+		sim_event_init(&a->peers[i].handshake, wg_handshake_due);
+	return a;
+}
+
+void sim_agent_stop(struct sim_agent *a)
+{
+	for (size_t i = 0; i < SIM_AGENTS_MAX; i++) {
+		sim_clock_at(&a->world->clock, &a->peers[i].handshake, LN_TIME_NEVER);
+		peer_conn_free(a->peers[i].conn);
+		a->peers[i].conn = NULL;
+	}
+	sim_clock_at(&a->world->clock, &a->timer, LN_TIME_NEVER);
+	stun_query_free(a->query);
+	a->query = NULL;
+}
+
+void sim_agent_add_peer(struct sim_agent *a, struct sim_agent *remote)
+{
+	struct sim_peer *p = &a->peers[remote->index];
+	struct peer_conn_conf conf = {
+		.own = a->key,
+		.remote = remote->key,
+		.local = &a->local,
+		.version = "0.77.1",
+		.noverlay = a->world->noverlay,
+	};
+	memcpy(conf.overlay, a->world->overlay, sizeof(a->world->overlay));
+	if (a->local.nhosts == 0) {
+		a->local.wg_port = a->port;
+		for (size_t i = 0; i < a->host.naddrs; i++)
+			a->local.hosts[a->local.nhosts++] =
+				(struct ip_ep){ a->host.addrs[i], a->port };
+		stun_query_start(a->query, now_of(a), 0);
+	}
+	p->agent = a;
+	p->remote = remote;
+	p->conn = peer_conn_new(&conf, &a->world->rng.rng, now_of(a));
+	peer_conn_open(p->conn, now_of(a));
+	sim_clock_at(&a->world->clock, &a->timer, now_of(a));
+}
