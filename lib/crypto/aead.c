@@ -41,14 +41,14 @@ int aead_open(const uint8_t key[AEAD_KEY_LEN], uint64_t counter, struct slice ad
 	return 0;
 }
 
-void xaead_seal(const uint8_t key[AEAD_KEY_LEN], const uint8_t nonce[XAEAD_NONCE_LEN],
+void aead_xseal(const uint8_t key[AEAD_KEY_LEN], const uint8_t nonce[AEAD_XNONCE_LEN],
 		struct slice ad, struct slice plain, uint8_t *dst)
 {
 	crypto_aead_xchacha20poly1305_ietf_encrypt(dst, NULL, ptr_of(plain), plain.n, ptr_of(ad),
 						   ad.n, NULL, nonce, key);
 }
 
-int xaead_open(const uint8_t key[AEAD_KEY_LEN], const uint8_t nonce[XAEAD_NONCE_LEN],
+int aead_xopen(const uint8_t key[AEAD_KEY_LEN], const uint8_t nonce[AEAD_XNONCE_LEN],
 	       struct slice ad, struct slice sealed, uint8_t *dst)
 {
 	uint8_t none[1];

@@ -12,7 +12,7 @@
 
 #define AEAD_KEY_LEN 32
 #define AEAD_TAG_LEN 16
-#define XAEAD_NONCE_LEN 24
+#define AEAD_XNONCE_LEN 24
 
 /* Writes plain.n + AEAD_TAG_LEN bytes to dst, which may be plain.p. */
 void aead_seal(const uint8_t key[AEAD_KEY_LEN], uint64_t counter, struct slice ad,
@@ -21,9 +21,9 @@ void aead_seal(const uint8_t key[AEAD_KEY_LEN], uint64_t counter, struct slice a
 LN_MUST_CHECK int aead_open(const uint8_t key[AEAD_KEY_LEN], uint64_t counter, struct slice ad,
 			    struct slice sealed, uint8_t *dst);
 
-void xaead_seal(const uint8_t key[AEAD_KEY_LEN], const uint8_t nonce[XAEAD_NONCE_LEN],
+void aead_xseal(const uint8_t key[AEAD_KEY_LEN], const uint8_t nonce[AEAD_XNONCE_LEN],
 		struct slice ad, struct slice plain, uint8_t *dst);
-LN_MUST_CHECK int xaead_open(const uint8_t key[AEAD_KEY_LEN], const uint8_t nonce[XAEAD_NONCE_LEN],
+LN_MUST_CHECK int aead_xopen(const uint8_t key[AEAD_KEY_LEN], const uint8_t nonce[AEAD_XNONCE_LEN],
 			     struct slice ad, struct slice sealed, uint8_t *dst);
 
 /* One packet of a batch, worked on in place: n bytes of text, then AEAD_TAG_LEN bytes of tag. */

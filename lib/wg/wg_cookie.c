@@ -73,7 +73,7 @@ void wg_cookie_reply(struct wg_cookie_checker *c, ln_time now, const struct ln_r
 	wg_msg_put_le32(ret->type, WG_MSG_COOKIE);
 	memcpy(ret->receiver, m.p + 4, sizeof(ret->receiver)); /* the sender of either message */
 	rng_fill(rng, ret->nonce, sizeof(ret->nonce));
-	xaead_seal(c->keys.seal, ret->nonce, slice_of(m.p + mac1_at(m.n), WG_MAC_LEN),
+	aead_xseal(c->keys.seal, ret->nonce, slice_of(m.p + mac1_at(m.n), WG_MAC_LEN),
 		   slice_of(cookie, sizeof(cookie)), ret->cookie);
 }
 
@@ -108,7 +108,7 @@ int wg_cookie_consume(struct wg_cookie_maker *k, ln_time now, const struct wg_ms
 	uint8_t cookie[WG_COOKIE_LEN];
 	if (!k->sent)
 		return LN_E_STATE;
-	int r = xaead_open(k->keys.seal, m->nonce, slice_of(k->last_mac1, sizeof(k->last_mac1)),
+	int r = aead_xopen(k->keys.seal, m->nonce, slice_of(k->last_mac1, sizeof(k->last_mac1)),
 			   slice_of(m->cookie, sizeof(m->cookie)), cookie);
 	if (r < 0)
 		return LN_E_AUTH;

@@ -43,7 +43,7 @@ struct wg_msg_response {
 struct wg_msg_cookie {
 	uint8_t type[4];
 	uint8_t receiver[4];
-	uint8_t nonce[XAEAD_NONCE_LEN];
+	uint8_t nonce[AEAD_XNONCE_LEN];
 	uint8_t cookie[WG_COOKIE_LEN + AEAD_TAG_LEN];
 };
 

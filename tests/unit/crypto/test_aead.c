@@ -83,13 +83,13 @@ static void test_xchacha(void **state)
 		 "2f8c9ba40db5d945b11b69b982c1bb9e3f3fac2bc369488f76b2383565d3fff9"
 		 "21f9664c97637da9768812f615c68b13b52ec0875924c1c7987947deafd8780acf49",
 		 want, sizeof(want));
-	xaead_seal(key, nonce, slice_of(ad, 12), slice_of(plain, 114), sealed);
+	aead_xseal(key, nonce, slice_of(ad, 12), slice_of(plain, 114), sealed);
 	assert_memory_equal(sealed, want, 130);
 	memset(plain, 0, sizeof(plain));
-	assert_int_equal(xaead_open(key, nonce, slice_of(ad, 12), slice_of(sealed, 130), plain), 0);
+	assert_int_equal(aead_xopen(key, nonce, slice_of(ad, 12), slice_of(sealed, 130), plain), 0);
 	assert_memory_equal(plain, "Ladies", 6);
 	sealed[129] ^= 0x80;
-	assert_int_equal(xaead_open(key, nonce, slice_of(ad, 12), slice_of(sealed, 130), plain),
+	assert_int_equal(aead_xopen(key, nonce, slice_of(ad, 12), slice_of(sealed, 130), plain),
 			 LN_E_AUTH);
 }
 
