@@ -8,6 +8,7 @@
 #include "lib/wg/wg_split.h"
 
 #include "src/agent/uwg/uwg_internal.h"
+#include "src/obs/obs_log.h"
 
 #define STATS_EVERY LN_SEC
 #define WALL_EVERY LN_SEC
@@ -182,19 +183,22 @@ static bool sock_in(struct uwg *u, const struct uwg_sock *s)
 
 /* --- mail and statistics ---------------------------------------------------------------------- */
 
+static void set_peer(struct uwg *u, const struct wg_peer_conf *c)
+{
+	int r = wg_dev_set_peer(u->dev, u->now, c);
+	if (r < 0) /* our own key, a key of low order, a bad prefix, or too many */
+		log_warn("uwg", "peer refused", LOG_KEY("peer", &c->key), LOG_ERRNO(r));
+}
+
 static void do_mail(struct uwg *u, const struct uwg_mail *m)
 {
 	switch (m->kind) {
 	case UWG_MAIL_STOP:
 		u->stop = true;
 		break;
-	case UWG_MAIL_SET: {
-		/* Refused: our own key, a key of low order, or beyond a limit. No event is made of
-		 * it: such a peer never answers, which the owner sees. */
-		int r = wg_dev_set_peer(u->dev, u->now, &m->peer);
-		(void)r;
+	case UWG_MAIL_SET:
+		set_peer(u, &m->peer);
 		break;
-	}
 	case UWG_MAIL_REMOVE:
 		(void)wg_dev_remove_peer(u->dev, &m->peer.key);
 		break;
