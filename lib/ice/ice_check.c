@@ -79,7 +79,7 @@ void ice_check_source_cid(const struct stun_msg *m, char dst[ICE_CID_MAX + 1])
 	size_t n = colon != NULL ? (size_t)(colon - v.p) : 0;
 
 	dst[0] = '\0';
-	if (n > ICE_CID_MAX)
+	if (n == 0 || n > ICE_CID_MAX)
 		return;
 	for (size_t i = 0; i < n; i++)
 		if (v.p[i] <= ' ' || v.p[i] > '~')

@@ -405,6 +405,30 @@ static void early_checks(void **state)
 	}
 }
 
+/* Agents up to v0.50.3 send no 0x8100; then we send none either. */
+static void without_pair_ids(void **state)
+{
+	uint8_t pkt[512];
+	struct stun_msg m;
+	struct ip_ep peer = ep(PEER);
+	struct stun_tid tid = { { 3 } };
+	struct ice_check c = { .local = &theirs,
+			       .remote = &ours,
+			       .controlling = true,
+			       .own_cid = "",
+			       .peer_cid = "" };
+	struct ice_agent *a = agent(false);
+	assert_int_equal(ice_agent_set_remote(a, 0, &theirs), 0);
+	struct slice req = ice_check_write_request(mslice_of(pkt, sizeof(pkt)), &tid, &c);
+	assert_int_equal(req.n, 112); /* as v0.28.9's, spec 3.6 */
+	assert_int_equal(ice_agent_input(a, 0, &peer, req), 0);
+	(void)want_message(a, 0, STUN_SUCCESS, &m);
+	assert_int_equal(m.raw.n, 64);
+	(void)want_message(a, 0, STUN_REQUEST, &m);
+	assert_false(stun_msg_has(&m, STUN_ATTR_PAIR_ID));
+	ice_agent_free(a);
+}
+
 static void refuses(void **state)
 {
 	static const struct ice_cred wrong = { "HisUfragHisUfrag", "WrongPasswordWrongPassword" };
@@ -685,6 +709,7 @@ int main(void)
 		cmocka_unit_test(controlled_follows_better),
 		cmocka_unit_test(keepalive_and_silence),
 		cmocka_unit_test(early_checks),
+		cmocka_unit_test(without_pair_ids),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(overlay_guard),
 		cmocka_unit_test(candidate_rules),
