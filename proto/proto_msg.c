@@ -186,6 +186,13 @@ void *proto_new(struct proto_writer *w, const ProtobufCMessageDescriptor *desc)
 	return m;
 }
 
+char *proto_copy(struct proto_writer *w, const char *text)
+{
+	char *s = arena_strdup(&w->tree, text);
+	ln_assert(s != NULL);
+	return s;
+}
+
 char *proto_printf(struct proto_writer *w, const char *fmt, ...)
 {
 	char text[128];
@@ -194,9 +201,7 @@ char *proto_printf(struct proto_writer *w, const char *fmt, ...)
 	int n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	ln_assert(n >= 0 && (size_t)n < sizeof(text));
-	char *s = arena_strndup(&w->tree, text, (size_t)n);
-	ln_assert(s != NULL);
-	return s;
+	return proto_copy(w, text);
 }
 
 /* protobuf-c has no const in its structs but does not write while it packs. */

@@ -62,6 +62,8 @@ void proto_writer_fini(struct proto_writer *w);
 void *proto_new(struct proto_writer *w, const ProtobufCMessageDescriptor *desc);
 /* Zeroed room for n elements; null when n is 0. */
 void *proto_array(struct proto_writer *w, size_t n, size_t size);
+/* Copies for texts that end before the writer does; the printed one has at most 127 bytes. */
+char *proto_copy(struct proto_writer *w, const char *text);
 char *proto_printf(struct proto_writer *w, const char *fmt, ...) LN_PRINTF(2, 3);
 /* Borrowed; null becomes "". Present and empty stays different from absent inside a oneof. */
 char *proto_text(const char *text);

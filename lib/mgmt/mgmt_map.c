@@ -34,7 +34,7 @@ Management__PeerConfig *mgmt_self_to_wire(struct proto_writer *w, const struct n
 	Management__PeerConfig *p = proto_new(w, &management__peer_config__descriptor);
 	char text[IP_PREFIX_TEXT_MAX];
 	ip_prefix_format(&m->address, text);
-	p->address = proto_printf(w, "%s", text);
+	p->address = proto_copy(w, text);
 	if (ip_is_set(&m->address_v6.addr))
 		p->address_v6 = compact(w, &m->address_v6);
 	p->fqdn = proto_text(m->fqdn);
@@ -99,7 +99,7 @@ static Management__RemotePeerConfig *peer_to_wire(struct proto_writer *w,
 	Management__RemotePeerConfig *p = proto_new(w, &management__remote_peer_config__descriptor);
 	char key[WG_KEY_TEXT], text[IP_TEXT_MAX];
 	wg_key_format(&m->key, key);
-	p->wgpubkey = proto_printf(w, "%s", key);
+	p->wgpubkey = proto_copy(w, key);
 	p->allowedips = proto_array(w, 2, sizeof(*p->allowedips));
 	if (ip_is_set(&m->v4)) {
 		ip_format(&m->v4, text);
@@ -215,7 +215,7 @@ static Management__FirewallRule *rule_to_wire(struct proto_writer *w, const stru
 	Management__FirewallRule *p = proto_new(w, &management__firewall_rule__descriptor);
 	char text[IP_TEXT_MAX];
 	ip_format(&m->peer.addr, text);
-	p->peerip = proto_printf(w, "%s", text);
+	p->peerip = proto_copy(w, text);
 	p->direction = (Management__RuleDirection)m->direction;
 	p->action = (Management__RuleAction)m->action;
 	p->protocol = (Management__RuleProtocol)m->protocol;
