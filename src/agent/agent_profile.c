@@ -166,9 +166,7 @@ int agent_profiles_set_active(struct agent_profiles *p, const struct agent_profi
 int agent_profiles_list(const struct agent_profiles *p, const char *user, struct arena *a,
 			struct agent_profile **ret)
 {
-	struct agent_profile *v = arena_calloc(a, AGENT_PROFILES_MAX + 1, sizeof(*v));
-	if (v == NULL)
-		return LN_E_LIMIT;
+	struct agent_profile *v = ln_calloc(AGENT_PROFILES_MAX + 1, sizeof(*v));
 	int n = 0;
 	v[n++] = p->fallback;
 	char folder[AGENT_PROFILE_ID_MAX + 1], path[896];
@@ -190,7 +188,13 @@ int agent_profiles_list(const struct agent_profiles *p, const char *user, struct
 	}
 	if (d != NULL)
 		closedir(d);
-	*ret = v;
+	struct agent_profile *out = arena_calloc(a, (size_t)n, sizeof(*out));
+	if (out != NULL)
+		memcpy(out, v, (size_t)n * sizeof(*out));
+	free(v);
+	if (out == NULL)
+		return LN_E_LIMIT;
+	*ret = out;
 	return n;
 }
 
