@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "src/net/net_goaway.h"
 #include "src/net/net_stream.h"
 
 #define FLUSH_BUDGET (512u << 10) /* bytes per turn, so that one fast reader leaves room */
@@ -25,6 +26,7 @@ struct net_h2 {
 	ln_time ping_sent; /* 0: none under way */
 	ln_time jitter;
 	size_t held;
+	struct net_goaway goaway; /* server: repairs what agents send */
 	bool settings_seen;
 	bool draining;
 	bool flush_queued;
@@ -261,7 +263,15 @@ void net_h2_input(struct net_h2 *h, struct slice data)
 		return;
 	h->last_rx = ev_now();
 	h->ping_sent = 0;
-	ssize_t r = nghttp2_session_mem_recv(h->ng, data.p, data.n);
+	ssize_t r = 0;
+	while (data.n != 0 && r >= 0) {
+		struct slice piece = data;
+		if (h->conf.server)
+			piece = net_goaway_next(&h->goaway, &data);
+		else
+			data.n = 0;
+		r = nghttp2_session_mem_recv(h->ng, piece.p, piece.n);
+	}
 	if (h->dead)
 		return;
 	if (r < 0) {
@@ -430,6 +440,7 @@ struct net_h2 *net_h2_new(struct ev_loop *l, struct net_stream *stream,
 	};
 	list_init(&h->streams);
 	list_init(&h->notify);
+	net_goaway_init(&h->goaway);
 	/* Up to a tenth early, so that thousands of connections do not ping in step. */
 	h->jitter = rng_below64(ev_rng(), conf->keepalive / 10 + 1);
 	h->last_rx = ev_now();

@@ -1,0 +1,342 @@
+"""python3-grpcio and raw sockets against our gRPC server (src/net, src/front)."""
+import os
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+
+from grpc_bin import make_cert, server
+
+grpc = pytest.importorskip("grpc")
+
+# Freed memory waits in the address sanitizer's quarantine.
+RSS_SCALE = 10 if "asan" in os.environ.get("LINNET_BIN", "") else 1
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def certs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certs")
+    return folder, make_cert(folder, "one")
+
+
+@pytest.fixture(params=["h2c", "tls"])
+def echo(request, certs):
+    folder, (cert, key) = certs
+    args = ["--cert", cert, "--key", key] if request.param == "tls" else []
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    with server(*args) as s:
+        if request.param == "tls":
+            root = grpc.ssl_channel_credentials(cert.read_bytes())
+            channel = grpc.secure_channel(f"localhost:{s.port}", root, options)
+        else:
+            channel = grpc.insecure_channel(s.target, options)
+        s.channel = channel
+        with channel:
+            yield s
+
+
+def unary(s, name, msg=b"", timeout=10, **kw):
+    return s.channel.unary_unary(f"/test.Echo/{name}")(msg, timeout=timeout, **kw)
+
+
+def refused(s, name, msg=b"", **kw):
+    with pytest.raises(grpc.RpcError) as e:
+        unary(s, name, msg, **kw)
+    return e.value
+
+
+def test_unary_sizes(echo):
+    assert unary(echo, "Echo", b"hello") == b"hello"
+    assert unary(echo, "Echo", b"") == b""
+    big = bytes(range(256)) * 8192
+    assert unary(echo, "Echo", big) == big
+
+
+def test_message_beyond_4_mib_is_refused(echo):
+    limit = 4 << 20
+    assert len(unary(echo, "Echo", b"x" * limit)) == limit
+    e = refused(echo, "Echo", b"x" * (limit + 1))
+    assert e.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refused(echo, "Echo", b"x" * (5 << 20)).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert unary(echo, "Echo", b"still here") == b"still here"
+
+
+def test_server_stream_and_half_close(echo):
+    count = echo.channel.unary_stream("/test.Echo/Count")
+    got = list(count(b"1000 1000", timeout=20))
+    assert len(got) == 1000 and all(len(m) == 1000 for m in got)
+
+
+def test_bidirectional(echo):
+    sent = [b"%d" % i for i in range(300)]
+    bidi = echo.channel.stream_stream("/test.Echo/Echo")
+    assert list(bidi(iter(sent), timeout=20)) == sent
+
+
+def test_deadline_of_the_client_ends_the_call_on_the_server(echo):
+    t0 = time.monotonic()
+    e = refused(echo, "Silent", timeout=0.5)
+    assert e.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert 0.4 < time.monotonic() - t0 < 2
+    stats = unary(echo, "Stats").decode()
+    assert "closed=1" in stats
+
+
+def test_errors_texts_and_details(echo):
+    e = refused(echo, "FailAtOnce")
+    assert e.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert e.details() == "at once \u20ac 100%\n"
+    for code in grpc.StatusCode:
+        if code is grpc.StatusCode.OK:
+            continue
+        e = refused(echo, "Fail", metadata=[("x-status", str(code.value[0])), ("x-text", "t")])
+        assert e.code() == code
+        assert e.details() == "t"
+        assert dict(e.trailing_metadata())["grpc-status-details-bin"] == b"details"
+    e = refused(echo, "Nope")
+    assert e.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_headers_before_any_message_and_cancel(echo):
+    call = echo.channel.stream_stream("/test.Echo/Mark")(iter(()), metadata=[("x-peer-id", "k=")])
+    assert dict(call.initial_metadata())["x-registered"] == "k="
+    call.cancel()
+    with pytest.raises(grpc.RpcError) as e:
+        next(call)
+    assert e.value.code() == grpc.StatusCode.CANCELLED
+    end = time.monotonic() + 5
+    while "closed=1" not in unary(echo, "Stats").decode():
+        assert time.monotonic() < end
+
+
+def test_many_calls_at_once_on_one_connection(echo):
+    method = echo.channel.unary_unary("/test.Echo/Echo")
+    futures = [method.future(b"%d" % i, timeout=20) for i in range(500)]
+    assert [f.result() for f in futures] == [b"%d" % i for i in range(500)]
+
+
+def test_compressed_request_is_refused(echo):
+    e = refused(echo, "Echo", b"x" * 5000, compression=grpc.Compression.Gzip)
+    assert e.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_client_keepalive_every_second_is_welcome():
+    options = [("grpc.keepalive_time_ms", 1000), ("grpc.keepalive_permit_without_calls", 1),
+               ("grpc.http2.max_pings_without_data", 0)]
+    with server() as s, grpc.insecure_channel(s.target, options) as s.channel:
+        assert unary(s, "Echo", b"a") == b"a"
+        states = []
+        s.channel.subscribe(states.append)
+        time.sleep(4)
+        assert unary(s, "Echo", b"b") == b"b"
+        assert states[-1] == grpc.ChannelConnectivity.READY
+        assert grpc.ChannelConnectivity.TRANSIENT_FAILURE not in states
+
+
+def test_drain_lets_running_calls_end():
+    with server() as s, grpc.insecure_channel(s.target) as s.channel:
+        go = threading.Event()
+
+        def messages():
+            yield b"first"
+            go.wait(5)
+            yield b"last"
+
+        call = s.channel.stream_stream("/test.Echo/Echo")(messages(), timeout=10)
+        assert next(call) == b"first"
+        s.p.terminate()
+        time.sleep(0.3)
+        go.set()
+        assert list(call) == [b"last"]
+        assert s.p.wait(5) == 0
+
+
+def test_certificate_is_read_again(certs):
+    folder, _ = certs
+    cert, key = make_cert(folder, "old")
+    with server("--cert", cert, "--key", key) as s:
+        def subject():
+            pem = ssl.get_server_certificate(("127.0.0.1", s.port))
+            return pem.strip()
+        assert subject() == cert.read_text().strip()
+        make_cert(folder, "old")
+        s.p.send_signal(1)
+        end = time.monotonic() + 5
+        while subject() != cert.read_text().strip():
+            assert time.monotonic() < end
+        key.write_text("broken")
+        s.p.send_signal(1)
+        assert subject() == cert.read_text().strip()
+
+
+# --- raw frames ----------------------------------------------------------------------------------
+
+def frame(kind, flags, stream, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(
+        ">I", stream) + payload
+
+
+def request_block(path, content_type=b"application/grpc"):
+    out = b"\x83\x86"  # :method POST, :scheme http
+    for name, value in ((b":path", path), (b":authority", b"x"), (b"content-type", content_type),
+                        (b"te", b"trailers")):
+        out += b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+    return out
+
+
+def raw(s):
+    c = socket.create_connection(("127.0.0.1", s.port), timeout=10)
+    c.sendall(PREFACE + frame(4, 0, 0))
+    return c
+
+
+def flood(s, block, most):
+    """Sends `block` until the server closes; returns how often it was taken."""
+    c = raw(s)
+    sent = 0
+    try:
+        while sent < most:
+            c.sendall(block(sent))
+            sent += 1
+    except OSError:
+        pass
+    finally:
+        c.close()
+    return sent
+
+
+@pytest.mark.parametrize("name,block,most", [
+    ("reset", lambda i: b"".join(
+        frame(1, 4, 2 * (i * 100 + j) + 1, request_block(b"/test.Echo/Silent")) +
+        frame(3, 0, 2 * (i * 100 + j) + 1, b"\0\0\0\x08") for j in range(100)), 5000),
+    ("continuation", lambda i: (frame(1, 0, 1, b"") if i == 0 else b"") +
+        frame(9, 0, 1, b"") * 10, 5000),
+    ("ping", lambda i: frame(6, 0, 0, b"12345678") * 1000, 5000),
+    ("settings", lambda i: frame(4, 0, 0, b"\0\3\0\0\0\1") * 1000, 5000),
+    ("garbage", lambda i: b"\xff" * 1000, 5000),
+    ("hpack bomb", lambda i: frame(1, 4, 1, b"\x3f\xff\xff\xff\xff\xff\xff"), 5000),
+    ("window overflow", lambda i: frame(8, 0, 0, b"\x7f\xff\xff\xff"), 5000),
+])
+def test_floods_end_the_connection_and_cost_nothing(name, block, most):
+    with server() as s:
+        before = s.rss_kb()
+        sent = flood(s, block, most)
+        assert sent < most
+        assert s.rss_kb() - before < 4096 * RSS_SCALE
+        with grpc.insecure_channel(s.target) as s.channel:
+            assert unary(s, "Echo", b"alive") == b"alive"
+
+
+def test_reader_that_stops_costs_a_bounded_queue():
+    with server() as s:
+        before = s.rss_kb()
+        c = socket.create_connection(("127.0.0.1", s.port), timeout=10)
+        # A huge window, 1 GiB asked for, and not one byte read.
+        c.sendall(PREFACE + frame(4, 0, 0, b"\0\4\x7f\xff\xff\xff") +
+                  frame(8, 0, 0, b"\x7f\x00\x00\x00") +
+                  frame(1, 4, 1, request_block(b"/test.Echo/Count")) +
+                  frame(0, 1, 1, b"\0\0\0\0\x0e" + b"100000 1048576"[:14]))
+        time.sleep(1)
+        assert s.rss_kb() - before < 16384 * RSS_SCALE  # the queue limit of this server is 8 MiB
+        c.close()
+        with grpc.insecure_channel(s.target) as s.channel:
+            assert unary(s, "Echo", b"alive") == b"alive"
+
+
+def test_half_a_preface_and_silence_after_tls_are_cut_off(certs):
+    folder, (cert, key) = certs
+    with server("--first-limit", 300) as s:
+        for start in (b"", b"PRI * HTTP/2.0\r\n\r\nSM", PREFACE):
+            with socket.create_connection(("127.0.0.1", s.port), timeout=5) as c:
+                c.sendall(start)
+                while c.recv(1000):
+                    pass
+    with server("--first-limit", 300, "--cert", cert, "--key", key) as s:
+        for start in (b"\x16\x03\x01", b""):
+            with socket.create_connection(("127.0.0.1", s.port), timeout=5) as c:
+                c.sendall(start)
+                assert c.recv(1000) == b""
+        context = ssl.create_default_context(cafile=str(cert))
+        context.set_alpn_protocols(["h2"])
+        with socket.create_connection(("127.0.0.1", s.port), timeout=5) as c:
+            with context.wrap_socket(c, server_hostname="localhost") as t:
+                assert t.selected_alpn_protocol() == "h2"
+                assert t.recv(1000) == b""
+        # Clear text is refused at once where a certificate is configured.
+        with socket.create_connection(("127.0.0.1", s.port), timeout=5) as c:
+            c.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert c.recv(1000) == b""
+
+
+def test_silent_peer_is_dropped_by_keepalive():
+    with server("--keepalive", 300) as s:
+        c = raw(s)
+        t0 = time.monotonic()
+        data = b""
+        while True:
+            more = c.recv(1000)  # we read, but never answer the PING
+            if not more:
+                break
+            data += more
+        assert frame(6, 0, 0, b"\0" * 8) in data
+        assert time.monotonic() - t0 < 3
+
+
+def test_goaway_of_the_client_may_name_its_own_stream():
+    with server() as s:
+        c = raw(s)
+        c.sendall(frame(1, 4, 1, request_block(b"/test.Echo/Silent")) +
+                  frame(7, 0, 0, struct.pack(">II", 1, 0) + b"client transport shutdown") +
+                  frame(6, 0, 0, b"whatever"))
+        data = b""
+        while frame(6, 1, 0, b"whatever") not in data:
+            more = c.recv(1000)
+            assert more, "the server closed the connection"
+            data += more
+        c.close()
+
+
+def curl(*args):
+    return subprocess.run(["curl", "-sS", "-i", "--max-time", "5", *args],
+                          capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("content,status", [
+    ("application/grpc+json", 415), ("application/grpc-web", 404), ("text/html", 404)])
+def test_other_content_is_not_grpc(content, status):
+    with server() as s:
+        out = curl("--http2-prior-knowledge", "-H", f"content-type: {content}", "-d", "x",
+                   f"http://{s.target}/test.Echo/Echo")
+        assert out.startswith(f"HTTP/2 {status} ")
+
+
+def test_pages_over_both_kinds_of_http():
+    with server() as s:
+        for how in ("--http1.1", "--http2-prior-knowledge"):
+            assert "linnet server" in curl(how, f"http://{s.target}/")
+            assert " 404" in curl(how, f"http://{s.target}/x")
+            assert " 405" in curl(how, "-d", "x", f"http://{s.target}/")
+
+
+def test_idle_connections_are_small():
+    with server() as s:
+        conns = []
+        for i in range(50):
+            conns.append(raw(s))
+        time.sleep(0.3)
+        before = s.rss_kb()
+        for i in range(400):
+            c = raw(s)
+            c.sendall(frame(1, 4, 1, request_block(b"/test.Echo/Mark")))
+            conns.append(c)
+        time.sleep(1)
+        per = (s.rss_kb() - before) / 400
+        print(f"{per:.1f} KiB per idle connection with one stream")
+        assert per < 24 * RSS_SCALE
+        for c in conns:
+            c.close()
