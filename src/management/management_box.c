@@ -48,8 +48,13 @@ void management_peers_purge(struct management *m)
 	for (struct map_node *n = map_first(&m->peers); n != NULL; n = next) {
 		struct management_peer *p = map_entry(n, struct management_peer, node);
 		next = map_next(&m->peers, n);
-		if (p->stream == NULL && p->job == NULL && p->since <= m->snapshot->serial &&
-		    netmap_account_find_key(m->snapshot->account, &p->key) < 0)
+		if (p->since > m->snapshot->serial ||
+		    netmap_account_find_key(m->snapshot->account, &p->key) >= 0)
+			continue;
+		if (p->job != NULL)
+			grpc_call_finish(p->job, GRPC_OK, NULL);
+		p->job = NULL;
+		if (p->stream == NULL) /* else it is told first and frees the way */
 			management_peer_free(m, p);
 	}
 }

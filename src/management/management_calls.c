@@ -17,12 +17,17 @@ void management_refuse(struct management *m, struct grpc_call *c, enum grpc_stat
 	grpc_call_finish(c, status, text);
 }
 
+bool management_stopping(struct management *m, struct grpc_call *c)
+{
+	if (m->stopping)
+		grpc_call_finish(c, GRPC_UNAVAILABLE, "the server is stopping");
+	return m->stopping;
+}
+
 static void open_check(void *service, struct grpc_call *c)
 {
 	struct management *m = service;
-	if (m->stopping)
-		grpc_call_finish(c, GRPC_UNAVAILABLE, "the server is stopping");
-	else
+	if (!management_stopping(m, c))
 		grpc_call_set_user(c, m);
 }
 
@@ -168,10 +173,8 @@ static bool short_replayed(struct short_call *x)
 
 static void short_open(struct management *m, struct grpc_call *c, enum short_kind kind)
 {
-	if (m->stopping) {
-		grpc_call_finish(c, GRPC_UNAVAILABLE, "the server is stopping");
+	if (management_stopping(m, c))
 		return;
-	}
 	struct short_call *x = ln_alloc(sizeof(*x));
 	x->m = m;
 	x->kind = kind;
@@ -195,6 +198,8 @@ static void short_message(struct grpc_call *c, struct slice msg)
 	struct mgmt_sync_request meta = { 0 };
 	if (x == NULL || x->arena.limit != 0)
 		return; /* only one message belongs to a unary call */
+	if (management_stopping(x->m, c))
+		return;
 	arena_init(&x->arena, MANAGEMENT_ARENA(msg.n));
 	int r = management_open(x->m, msg, &x->arena, &x->req);
 	if (r == 0 && x->req.plain.n > MANAGEMENT_REQUEST_MAX)
@@ -284,10 +289,8 @@ static void job_found(void *arg)
 static void job_open(void *service, struct grpc_call *c)
 {
 	struct management *m = service;
-	if (m->stopping) {
-		grpc_call_finish(c, GRPC_UNAVAILABLE, "the server is stopping");
+	if (management_stopping(m, c))
 		return;
-	}
 	struct job_stream *j = ln_alloc(sizeof(*j));
 	j->m = m;
 	j->call = c;
@@ -301,6 +304,8 @@ static void job_message(struct grpc_call *c, struct slice msg)
 	struct arena a;
 	if (j == NULL || j->heard)
 		return; /* answers to jobs nobody sent */
+	if (management_stopping(j->m, c))
+		return;
 	j->heard = true;
 	arena_init(&a, msg.n + 1024);
 	int r = management_open(j->m, msg, &a, &req);

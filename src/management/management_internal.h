@@ -109,7 +109,7 @@ struct management_peer *management_peer_find(struct management *m, const struct 
 struct management_peer *management_peer_confirm(struct management *m, const struct wg_key *key,
 						const struct box_key *box, uint64_t serial);
 void management_peer_free(struct management *m, struct management_peer *p);
-/* Frees what the snapshot no longer has. */
+/* Ends the Job streams of peers the snapshot no longer has, and frees the peers. */
 void management_peers_purge(struct management *m);
 /* Spec 2.4: false when this peer sent the same nonce within 24 h, else remembers it. */
 bool management_nonce_fresh(struct management_peer *p, const uint64_t seed[2],
@@ -123,6 +123,8 @@ extern const size_t management_nrows;
 extern const struct grpc_method management_login_row;
 extern const struct grpc_method management_sync_row;
 
+/* True when the server is stopping: the call was answered UNAVAILABLE. */
+bool management_stopping(struct management *m, struct grpc_call *c);
 /* Ends a call with an error and counts it. */
 void management_refuse(struct management *m, struct grpc_call *c, enum grpc_status status,
 		       const char *text);

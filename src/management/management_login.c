@@ -157,10 +157,8 @@ static void login_done(void *arg)
 static void login_open(void *service, struct grpc_call *c)
 {
 	struct management *m = service;
-	if (m->stopping) {
-		grpc_call_finish(c, GRPC_UNAVAILABLE, "the server is stopping");
+	if (management_stopping(m, c))
 		return;
-	}
 	struct login *x = ln_alloc(sizeof(*x));
 	x->m = m;
 	x->call = c;
@@ -198,7 +196,7 @@ static void hash_key(struct login *x)
 static void login_message(struct grpc_call *c, struct slice msg)
 {
 	struct login *x = grpc_call_user(c);
-	if (x == NULL || x->arena.limit != 0)
+	if (x == NULL || x->arena.limit != 0 || management_stopping(x->m, c))
 		return;
 	arena_init(&x->arena, MANAGEMENT_ARENA(msg.n));
 	if (read_request(x, msg) < 0) {

@@ -78,7 +78,8 @@ static void feed_slice(struct ev_timer *t)
 /* Everybody is offered the snapshot; who has waited for it goes first. */
 static void distribute(struct management *m)
 {
-	m->push.due = false;
+	/* What was committed while this snapshot was read is told by the next round. */
+	m->push.due = m->snapshot->serial < m->push.want;
 	m->push.next = ev_now() + m->push.interval;
 	list_for_each(n, &m->streams) {
 		struct management_stream *st = list_entry(n, struct management_stream, all);

@@ -171,7 +171,7 @@ static void attach(struct sync_job *j)
 	struct management_peer *p =
 		management_peer_confirm(m, &j->req.key, &j->req.box, j->account.serial);
 	st->id = j->id;
-	st->attached = true;
+	st->attached = !m->stopping; /* stopping marks all of them at once */
 	st->min_serial = j->account.serial;
 	if (j->applied == 0)
 		m->counters.connect_stale++;
@@ -220,10 +220,8 @@ static void sync_open(void *service, struct grpc_call *c)
 	struct management *m = service;
 	int64_t token = next_token(m);
 	unsigned max = m->conf.max_sync_setups != 0 ? m->conf.max_sync_setups : SYNC_SETUPS_MAX;
-	if (m->stopping) {
-		grpc_call_finish(c, GRPC_UNAVAILABLE, "the server is stopping");
+	if (management_stopping(m, c))
 		return;
-	}
 	if (m->setups >= max) {
 		management_refuse(m, c, GRPC_RESOURCE_EXHAUSTED,
 				  "too many concurrent sync requests, try again later");
