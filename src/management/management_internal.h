@@ -141,6 +141,9 @@ LN_MUST_CHECK int management_meta_convert(const struct mgmt_meta *from, struct a
 /* --- management_push.c
  * ---------------------------------------------------------------------------- */
 
+/* management_hash.c: of everything the receiver is told except the serial. */
+uint64_t management_map_hash(const uint64_t seed[2], const struct netmap *map,
+			     const struct mgmt_map_options *opt);
 void management_push_init(struct management *m);
 void management_push_fini(struct management *m);
 LN_MUST_CHECK int management_snapshot_load(struct store *s, struct management_snapshot **ret);

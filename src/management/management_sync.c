@@ -314,26 +314,12 @@ static int send_removal(struct management_stream *st)
 	return r;
 }
 
-static uint64_t hash_map(struct management *m, struct mgmt_sync_response *resp,
-			 const struct mgmt_map_options *opt, struct str *s)
-{
-	uint64_t serial = resp->map.serial;
-	resp->map.serial = 0;
-	mgmt_sync_response_write(s, resp, opt);
-	resp->map.serial = serial;
-	uint64_t h = map_hash(m->hash_seed, str_slice(s));
-	str_clear(s);
-	return h;
-}
-
 /* Maps that differ in nothing but the serial are not sent again. */
 static int send_map(struct management_stream *st, struct mgmt_sync_response *resp,
 		    const struct mgmt_map_options *opt, struct arena *a)
 {
 	struct management *m = st->m;
-	LN_AUTO(str_fini) struct str s;
-	str_init(&s, 256 << 20);
-	uint64_t hash = hash_map(m, resp, opt, &s);
+	uint64_t hash = management_map_hash(m->hash_seed, &resp->map, opt);
 	if (st->first && hash == st->last_hash) {
 		m->counters.maps_same++;
 		return 0;
@@ -346,6 +332,8 @@ static int send_map(struct management_stream *st, struct mgmt_sync_response *res
 		resp->has_servers = true;
 		resp->servers = management_servers(m, stuns);
 	}
+	LN_AUTO(str_fini) struct str s;
+	str_init(&s, 256 << 20);
 	mgmt_sync_response_write(&s, resp, opt);
 	int r = management_send(m, st->call, &st->box, &s);
 	if (r < 0)
