@@ -28,6 +28,8 @@ void mgmt_job_hello(const struct ln_rng *rng, struct str *dst)
 
 int mgmt_job_answer(struct slice request, struct str *dst)
 {
+	if (request.n == 0)
+		return 0;
 	struct cursor c = cursor_of(request);
 	struct proto_field field;
 	struct slice id = { 0 };

@@ -29,6 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	TRY(login_response);
 	TRY(config_response);
 	TRY(profile_list);
+	TRY(profile_change);
+	TRY(profile_id);
 	TRY(active_profile);
 	TRY(features);
 	arena_fini(&a);

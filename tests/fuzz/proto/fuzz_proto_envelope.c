@@ -1,5 +1,6 @@
 /* The outer messages of management and signal, and the box inside, opened with a known key. */
 #include "lib/crypto/box.h"
+#include "lib/mgmt/mgmt_job.h"
 #include "lib/mgmt/mgmt_msg.h"
 #include "lib/signal/signal_msg.h"
 
@@ -35,6 +36,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		str_fini(&out);
 		open_box(s.body);
 	}
+	struct str answer = { 0 };
+	int answered = mgmt_job_answer(msg, &answer);
+	ln_assert((answered == 1) == (answer.n > 0));
+	str_fini(&answer);
 	open_box(msg);
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* The local interface: what NetBird's command line and daemon said, and round trips. */
 #include "lib/base/hex.h"
+#include "lib/daemon/daemon_denied.h"
 #include "lib/daemon/daemon_msg.h"
 
 #include "tests/unit/mgmt/wire_index.h"
@@ -360,6 +361,50 @@ static void test_small(void **state)
 	str_fini(&out);
 }
 
+/* google.rpc.Status {7, "no", [Any {ErrorInfo {reason, domain, {summary, command}}}]}. */
+static void test_denied(void **state)
+{
+	(void)state;
+	static const char info[] = "\x0a\x12PRIVILEGE_REQUIRED"
+				   "\x12\x11"
+				   "daemon.netbird.io"
+				   "\x1a\x0c\x0a\x07summary\x12\x01s"
+				   "\x1a\x0c\x0a\x07"
+				   "command\x12\x01"
+				   "c";
+	static const char type[] = "\x0a\x28type.googleapis.com/google.rpc.ErrorInfo";
+	struct str out = { 0 };
+	daemon_denied_write(&out, 7, "no", "s", "c");
+	const size_t info_n = sizeof(info) - 1, type_n = sizeof(type) - 1;
+	assert_memory_equal(out.s, "\x08\x07\x12\x02no\x1a", 7);
+	assert_int_equal((uint8_t)out.s[7], info_n + type_n + 2);
+	assert_memory_equal(out.s + 8, type, type_n);
+	assert_int_equal(out.s[8 + type_n], 0x12);
+	assert_int_equal(out.s[9 + type_n], info_n);
+	assert_int_equal(out.n, 10 + type_n + info_n);
+	assert_memory_equal(out.s + 10 + type_n, info, info_n);
+	str_fini(&out);
+}
+
+static void test_profiles(void **state)
+{
+	(void)state;
+	struct str out = { 0 };
+	const struct daemon_profile_change change = { "root", "work" };
+	daemon_profile_change_write(&out, &change);
+	struct daemon_profile_change c;
+	assert_int_equal(daemon_profile_change_read(str_slice(&out), &wire.a, &c), 0);
+	assert_string_equal(c.username, "root");
+	assert_string_equal(c.profile, "work");
+	str_clear(&out);
+	const struct daemon_profile_id id = { "0a1b" };
+	daemon_profile_id_write(&out, &id);
+	struct daemon_profile_id i;
+	assert_int_equal(daemon_profile_id_read(str_slice(&out), &wire.a, &i), 0);
+	assert_string_equal(i.id, "0a1b");
+	str_fini(&out);
+}
+
 static void feed_all(struct slice msg)
 {
 	struct arena a;
@@ -397,7 +442,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_up),           cmocka_unit_test(test_status),
 		cmocka_unit_test(test_status_again), cmocka_unit_test(test_settings),
-		cmocka_unit_test(test_small),        cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_small),        cmocka_unit_test(test_denied),
+		cmocka_unit_test(test_profiles),     cmocka_unit_test(test_damaged),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	wire_index_free(&wire);

@@ -1,6 +1,7 @@
 /* Vectors of management-protocol 8, then edges of every reader and writer. */
 #include "lib/base/hex.h"
 #include "lib/crypto/box.h"
+#include "lib/mgmt/mgmt_job.h"
 #include "lib/mgmt/mgmt_msg.h"
 
 #include "tests/unit/unit.h"
@@ -29,7 +30,7 @@ static struct arena arena;
 static int setup(void **state)
 {
 	(void)state;
-	arena_init(&arena, (size_t)64 << 20);
+	arena_init(&arena, (size_t)256 << 20);
 	return 0;
 }
 
@@ -600,6 +601,32 @@ static void test_versions(void **state)
 	assert_int_equal(mgmt_version_cmp("0.70.0", "0.9.0"), 1);
 }
 
+static void fill_ff(void *ctx, void *dst, size_t n)
+{
+	(void)ctx;
+	memset(dst, 0xff, n);
+}
+
+static void test_job(void **state)
+{
+	(void)state;
+	const struct ln_rng rng = { .fill = fill_ff };
+	struct str out = { 0 };
+	mgmt_job_hello(&rng, &out);
+	assert_true(slice_is(str_slice(&out), "\x0a\x24"
+					      "ffffffff-ffff-4fff-bfff-ffffffffffff"));
+	str_clear(&out);
+	/* Whatever is asked: failed, with a reason. Nothing without an id. */
+	assert_int_equal(mgmt_job_answer(unhex("0a0178520408011001"), &out), 1);
+	assert_memory_equal(out.s, "\x0a\x01x\x10\x02\x1a", 6);
+	str_clear(&out);
+	assert_int_equal(mgmt_job_answer(unhex("52020801"), &out), 0);
+	assert_int_equal(mgmt_job_answer(slice_of(NULL, 0), &out), 0);
+	assert_int_equal(mgmt_job_answer(unhex("0a05"), &out), LN_E_MALFORMED);
+	assert_int_equal(out.n, 0);
+	str_fini(&out);
+}
+
 /* --- limits ----------------------------------------------------------------------------------- */
 
 static struct slice repeated(uint8_t outer, const char *entry, size_t entry_n, size_t times)
@@ -627,19 +654,27 @@ static void test_amplification(void **state)
 	assert_int_equal(mgmt_sync_response_read(bomb, &arena, &m), LN_E_LIMIT);
 }
 
-static void test_rule_limit(void **state)
+/* The caps of A-7, at n and n + 1. Entries are large enough to pass the memory cap. */
+static void test_counts(void **state)
 {
 	(void)state;
-	/* The cap is in the number of rules, at n and n + 1; large entries pass the memory cap. */
 	static const char rule[] = "\x42\x1e\x0a\x08"
-				   "10.0.0.1"
-				   "\x20\x01\x3a\x10"
+				   "10.0.0.1\x20\x01\x3a\x10"
 				   "0123456789abcdef";
-	assert_int_equal(sizeof(rule) - 1, 32);
+	static const char peer[] = "\x1a\x39\x0a\x2c" A_PUBLIC "\x2a\x09"
+				   "0.77.1-rc";
+	const size_t rule_n = sizeof(rule) - 1, peer_n = sizeof(peer) - 1;
+	assert_int_equal(rule_n, 32);
+	assert_int_equal(peer_n, 59);
 	struct mgmt_sync_response m;
-	struct slice most = repeated(0x2a, rule, 32, NETMAP_RULES_MAX / 100);
-	assert_int_equal(mgmt_sync_response_read(most, &arena, &m), 0);
-	assert_int_equal(m.map.nrules, NETMAP_RULES_MAX / 100);
+	struct slice msg = repeated(0x2a, peer, peer_n, NETMAP_PEERS_MAX);
+	assert_int_equal(mgmt_sync_response_read(msg, &arena, &m), 0);
+	assert_int_equal(m.map.npeers, NETMAP_PEERS_MAX);
+	msg = repeated(0x2a, peer, peer_n, NETMAP_PEERS_MAX + 1);
+	assert_int_equal(mgmt_sync_response_read(msg, &arena, &m), LN_E_LIMIT);
+	msg = repeated(0x2a, rule, rule_n, 10000);
+	assert_int_equal(mgmt_sync_response_read(msg, &arena, &m), 0);
+	assert_int_equal(m.map.nrules, 10000);
 }
 
 int main(void)
@@ -662,8 +697,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_self, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_servers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_versions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_job, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_amplification, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_rule_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
