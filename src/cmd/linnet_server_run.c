@@ -53,6 +53,21 @@ static void on_reload(void *user)
 	combined_reload(s->services);
 }
 
+static const char *role_names(unsigned roles)
+{
+	switch ((enum combined_roles)roles) {
+	case COMBINED_MANAGEMENT:
+		return "management";
+	case COMBINED_SIGNAL:
+		return "signal";
+	case COMBINED_STUN:
+		return "stun";
+	case COMBINED_ALL:
+		return "all";
+	}
+	return "some";
+}
+
 static void log_start(const struct linnet_server_conf *c, unsigned roles)
 {
 	struct str later;
@@ -66,7 +81,7 @@ static void log_start(const struct linnet_server_conf *c, unsigned roles)
 		 LOG_STR("config", c->file != NULL ? c->file : "defaults"),
 		 LOG_STR("data", c->v.data_dir), LOG_STR("host", c->plan.exposed_host),
 		 LOG_UINT("port", c->plan.exposed_port), LOG_STR("signal", c->plan.signal_uri),
-		 LOG_UINT("roles", roles));
+		 LOG_STR("services", role_names(roles)));
 }
 
 /* Said to people on standard error, and to the log when that goes elsewhere. */

@@ -48,10 +48,11 @@ static int make_folders(const char *path)
 		char c = part[i];
 		part[i] = '\0';
 		if (mkdir(part, 0700) < 0 && errno != EEXIST) {
+			int err = -errno;
 			struct stat st;
 			/* A parent we may not write to but that is there is fine. */
 			if (stat(part, &st) < 0 || !S_ISDIR(st.st_mode))
-				return -errno;
+				return err;
 		}
 		part[i] = c;
 	}

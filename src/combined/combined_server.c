@@ -53,9 +53,12 @@ static int start_management(struct combined *s, struct ln_fail *f)
 	s->folder = combined_folder_open(s->conf->data_dir, f);
 	if (s->folder < 0)
 		return s->folder;
-	int err = store_open(&store, &s->store, f);
+	struct ln_fail why = { 0 };
+	int err = store_open(&store, &s->store, &why);
+	if (err == -ENOSPC)
+		return ln_fail(f, err, "%.200s: free some space there", why.text);
 	if (err < 0)
-		return err;
+		return ln_fail(f, err, "%s", why.text);
 	err = management_new(s->loop, &conf, s->store, &s->management, f);
 	if (err < 0)
 		return err;

@@ -162,6 +162,22 @@ def test_bad_folder(tmp_path):
     assert "store.db" in one_sentence(run("--data-dir", tmp_path / "bad", "--listen", f"127.0.0.1:{free_port()}"))
 
 
+def test_full_and_read_only_disks(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    for options, fill, words in [("size=64k", 60000, ["full", "free some space"]), ("ro", 0, ["ead-only", "--data-dir"])]:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)], check=True)
+        try:
+            if fill:
+                (disk / "fill").write_bytes(b"x" * fill)
+            said = one_sentence(run("--data-dir", disk / "data", "--listen", f"127.0.0.1:{free_port()}"))
+            assert all(word in said for word in words), said
+        finally:
+            subprocess.run(["umount", str(disk)], check=True)
+
+
 def test_foreign_address(tmp_path):
     said = one_sentence(run("--data-dir", tmp_path / "d", "--listen", "192.0.2.1:8080"))
     assert "192.0.2.1:8080" in said and "server.listenAddress" in said

@@ -164,7 +164,7 @@ def test_unknown_targets_are_no_error(client):
 @pytest.mark.parametrize("message,code", [
     (envelope(A, B, b"x" * 65536), grpc.StatusCode.RESOURCE_EXHAUSTED),
     (b"\x12\x7f", grpc.StatusCode.INTERNAL),
-])
+], ids=["too-large", "no-envelope"])
 def test_bad_messages(client, message, code):
     with pytest.raises(grpc.RpcError) as e:
         client(A).send(message)
