@@ -330,6 +330,17 @@ static void test_inner_source(void **state)
 	struct wg_tx tx = { .msg = b, .inner = 60 };
 	wg_dev_seal(w.h[0].dev, w.now, &tx, 1);
 	world_send(&w, &w.h[0], tx.to, b, tx.len);
+	/* Nor may it speak for another peer. */
+	world_peer(&w, 1, 2, 0, NULL);
+	memset(b, 0, sizeof(b));
+	p[0] = 0x45;
+	p[3] = 60;
+	p[12] = p[16] = 10;
+	p[15] = 3;
+	p[19] = 2;
+	tx = (struct wg_tx){ .msg = b, .inner = 60 };
+	wg_dev_seal(w.h[0].dev, w.now, &tx, 1);
+	world_send(&w, &w.h[0], tx.to, b, tx.len);
 	/* And a length beyond the message. */
 	memset(b, 0, sizeof(b));
 	p[0] = 0x45;
@@ -342,7 +353,7 @@ static void test_inner_source(void **state)
 	world_send(&w, &w.h[0], tx.to, b, tx.len);
 	world_pass(&w, LN_SEC);
 	assert_int_equal(w.h[1].delivered, 1);
-	assert_int_equal(wg_dev_drops(w.h[1].dev)->bad_source, 2);
+	assert_int_equal(wg_dev_drops(w.h[1].dev)->bad_source, 3);
 }
 
 /* Loss, duplication and reordering on a long run: nothing twice, and little beyond the loss. */
