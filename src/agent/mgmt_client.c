@@ -312,6 +312,8 @@ static void mgmt_stream_closed(struct grpc_call *call, enum grpc_status status, 
 		return; /* stopped, or replaced */
 	struct mgmt_client *c = s->client;
 	s->call = NULL;
+	log_debug("mgmt", "a stream has ended", LOG_STR("stream", s->job ? "Job" : "Sync"),
+		  LOG_STR("status", grpc_status_name(status)), LOG_STR("text", text));
 	if (status == GRPC_PERMISSION_DENIED) {
 		c->conf.on_denied(c->conf.user, text);
 		return;

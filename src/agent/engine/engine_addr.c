@@ -46,6 +46,17 @@ static bool engine_addr_known(const struct ip_ep *v, unsigned n, const struct ip
 	return false;
 }
 
+/* The same addresses in the same order. */
+static bool engine_addr_same(const struct ip_ep *a, unsigned na, const struct ip_ep *b, unsigned nb)
+{
+	if (na != nb)
+		return false;
+	for (unsigned i = 0; i < na; i++)
+		if (!ip_ep_equal(&a[i], &b[i]))
+			return false;
+	return true;
+}
+
 /* Had addresses of this family, and none of them is left. */
 static bool engine_addr_lost(const struct peer_local *old, const struct peer_local *new,
 			     uint8_t family)
@@ -82,8 +93,7 @@ bool engine_addr_rescan(struct engine *e, bool *ret_lost)
 		}
 	}
 	free(v);
-	bool changed = old.nhosts != e->local.nhosts ||
-		       memcmp(old.hosts, e->local.hosts, old.nhosts * sizeof(old.hosts[0])) != 0;
+	bool changed = !engine_addr_same(old.hosts, old.nhosts, e->local.hosts, e->local.nhosts);
 	if (ret_lost != NULL)
 		*ret_lost = engine_addr_lost(&old, &e->local, 4) ||
 			    engine_addr_lost(&old, &e->local, 6);
@@ -130,8 +140,7 @@ static void engine_addr_collect(struct engine *e)
 			l->srflx[l->nsrflx++] = v[i].mapped;
 	}
 	l->nat_per_destination = engine_addr_per_destination(v, n);
-	if (old.nsrflx != l->nsrflx ||
-	    memcmp(old.srflx, l->srflx, old.nsrflx * sizeof(old.srflx[0])) != 0)
+	if (!engine_addr_same(old.srflx, old.nsrflx, l->srflx, l->nsrflx))
 		engine_peer_local_changed(e);
 }
 
