@@ -9,6 +9,8 @@
 #include "src/agent/engine/engine_internal.h"
 #include "src/obs/obs_log.h"
 
+#define ENGINE_FILTER_WATCH LN_MINUTE
+
 void engine_say(struct engine *e, enum engine_event ev, const char *text)
 {
 	e->conf.on_event(e->conf.user, ev, text);
@@ -56,6 +58,20 @@ int engine_apply_host(struct engine *e, struct ln_fail *f)
 		return 0;
 	}
 	return err;
+}
+
+/* Firewall programs flush tables that are not theirs (spec agent trap 37); ours comes back. */
+static void engine_on_filter_watch(struct ev_timer *t)
+{
+	struct engine *e = ln_container(t, struct engine, filter_watch);
+	struct ln_fail f = { 0 };
+	ev_timer_after(t, ENGINE_FILTER_WATCH);
+	if (plat_filter_check(e->conf.plat, e->ifname, &f) != LN_E_STALE)
+		return;
+	log_warn("engine", "the packet filter was changed by somebody else and is set again",
+		 LOG_STR("interface", e->ifname), LOG_STR("why", f.text));
+	if (engine_apply_host(e, &f) < 0)
+		log_error("engine", "the packet filter cannot be set", LOG_STR("why", f.text));
 }
 
 /* --- device ------------------------------------------------------------------------------------*/
@@ -230,6 +246,9 @@ int engine_new(const struct engine_conf *conf, const struct mgmt_login_response 
 	map_init(&e->peers, rng_u64(ev_rng()), rng_u64(ev_rng()));
 	heap_init(&e->due);
 	ev_timer_init(&e->timer, conf->loop, engine_peer_due);
+	ev_timer_init(&e->filter_watch, conf->loop, engine_on_filter_watch);
+	if (!conf->conf->disable_firewall)
+		ev_timer_after(&e->filter_watch, ENGINE_FILTER_WATCH);
 	e->local.signal_down = true;
 	engine_set_self(e, &login->self);
 	engine_addr_init(e);
@@ -258,6 +277,7 @@ void engine_free(struct engine *e)
 	engine_addr_fini(e);
 	engine_map_fini(e);
 	ev_timer_fini(&e->timer);
+	ev_timer_fini(&e->filter_watch);
 	heap_fini(&e->due);
 	map_fini(&e->peers);
 	uwg_free(e->uwg);

@@ -46,8 +46,8 @@ void engine_free(struct engine *e);
 
 /* A Sync message: servers, then the map by the serial rules (spec management-protocol 4.4, 4.9). */
 void engine_sync(struct engine *e, const struct mgmt_sync_response *m);
-/* Links, addresses or routes of the host changed. gone: something disappeared. True when the
- * connections of this network should be dialled again. */
+/* Links, addresses or routes of the host may have changed. True when no earlier address is left and
+ * the control connections should be dialled again. */
 bool engine_network_changed(struct engine *e);
 /* True when the address belongs to this network. */
 bool engine_overlay_has(const struct engine *e, const struct ip_addr *a);

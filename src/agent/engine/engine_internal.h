@@ -79,6 +79,7 @@ struct engine {
 	struct map peers;
 	struct heap due;
 	struct ev_timer timer;
+	struct ev_timer filter_watch;
 	struct engine_route routes[ENGINE_ROUTES];
 	struct engine_offline *offline;
 	size_t noffline;
