@@ -1,6 +1,9 @@
 """The management service against an independent client: codes, texts, maps, their order and their end."""
 import base64
+import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -254,6 +257,47 @@ def test_burst_is_merged(host, key):
             break
     assert maps <= 5 + took * 5, f"{maps} maps in {took:.1f} s"
     s.quiet(0.3)
+
+
+READER = """
+import sys, nacl.public
+from management_client import Agent
+a = Agent(sys.argv[1], "a", key=nacl.public.PrivateKey(bytes.fromhex(sys.argv[2])))
+s = a.sync()
+while True:
+    m = s.next(60).NetworkMap
+    print(m.Serial, len(m.remotePeers), sum(p.fqdn.startswith("new") for p in m.remotePeers), flush=True)
+"""
+
+
+def test_slow_reader_gets_the_newest_map(host, key):
+    a = join(host, key, "a")
+    for i in range(150):
+        join(host, key, f"x{i}").close()
+    reader = subprocess.Popen([sys.executable, "-c", READER, host.target, bytes(a.key).hex()], stdout=subprocess.PIPE,
+                              cwd=ROOT / "tests" / "interop", env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    try:
+        last, count, _ = map(int, reader.stdout.readline().split())
+        assert count == 150
+        reader.send_signal(signal.SIGSTOP)
+        for i in range(12):  # windows are full after a few maps of 60 kB
+            host.admin("peer", "rename", peer=f"x{i}", name=f"new{i}")
+            time.sleep(0.6)
+        reader.send_signal(signal.SIGCONT)
+        maps = renamed = 0
+        while renamed < 12:
+            serial, _, renamed = map(int, reader.stdout.readline().split())
+            maps += 1
+            assert serial > last
+            last = serial
+    finally:
+        reader.kill()
+        reader.wait()
+        reader.stdout.close()
+    assert host.stop() == 0
+    counters = (host.folder / "host.log").read_text().rsplit("counters", 1)[1]
+    assert "late=0" not in counters, counters
+    assert maps < 12, f"{maps} maps waited for a reader that stood still"
 
 
 def test_restart_and_kill(host, key):
