@@ -22,12 +22,12 @@ NEEDED = ("ip", "wg", "wireguard-go", "ping", "iperf3")
 
 
 def find_driver():
-    folder = os.environ.get("LINNET_BUILD")
-    folders = [pathlib.Path(folder)] if folder else sorted(ROOT.glob("build/*"))
-    for f in folders:
-        p = f / "tests/interop/uwg_driver"
-        if p.exists():
-            return p
+    """In the folder of the programs under test, as in tests/netns/lnlab/programs.py."""
+    named = os.environ.get("LINNET_BIN")
+    for folder in [named] if named else [ROOT / "build/rel", ROOT / "build/dev", ROOT / "build/asan"]:
+        path = pathlib.Path(folder, "tests/interop/uwg_driver")
+        if path.exists():
+            return path
     return None
 
 
