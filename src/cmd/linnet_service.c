@@ -152,6 +152,15 @@ static int take_env(struct linnet_cli *cli, struct linnet_unit *u)
 	return 0;
 }
 
+/* Remembered for a daemon that knows them; today's does not. */
+static void say_moot(const struct linnet_unit *u)
+{
+	if (u->disable_profiles || u->disable_update_settings || u->disable_networks)
+		fprintf(stderr,
+			"--disable-profiles, --disable-update-settings and --disable-networks are "
+			"remembered but have no effect in this version\n");
+}
+
 static int write_networkd(void)
 {
 	if (access(NETWORKD_CONF, F_OK) != 0)
@@ -171,6 +180,7 @@ static int install(struct linnet_cli *cli, bool again)
 			"%s exists: use `linnet service reconfigure`, or uninstall first", path);
 	read_params(cli, &cli->arena, &u);
 	take_options(cli, &u);
+	say_moot(&u);
 	linnet_sibling("linnetd", program, sizeof(program));
 	char *absolute = realpath(program, NULL);
 	u.program = absolute != NULL ? absolute : program;
