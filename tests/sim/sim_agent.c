@@ -61,12 +61,14 @@ static void wg_receive(struct sim_agent *a, const struct ip_ep *from, struct sli
 	case WG_INITIATION:
 		p->endpoint = *from; /* authenticated packets move the endpoint */
 		p->last_handshake = now;
+		p->touched = true;
 		wg_send(p, WG_RESPONSE, from);
 		peer_conn_handshake(p->conn, now);
 		break;
 	case WG_RESPONSE:
 		p->endpoint = *from;
 		p->last_handshake = now;
+		p->touched = true;
 		peer_conn_handshake(p->conn, now);
 		sim_clock_at(&a->world->clock, &p->handshake,
 			     p->initiator ? now + WG_REKEY : LN_TIME_NEVER);
@@ -163,9 +165,13 @@ static void apply(struct sim_peer *p, const struct peer_out *out)
 
 static void local_changed(struct sim_agent *a)
 {
-	for (size_t i = 0; i < a->world->nagents; i++)
-		if (a->peers[i].conn != NULL)
-			peer_conn_local_changed(a->peers[i].conn, now_of(a));
+	for (size_t i = 0; i < a->world->nagents; i++) {
+		struct sim_peer *p = &a->peers[i];
+		if (p->conn == NULL)
+			continue;
+		p->touched = true;
+		peer_conn_local_changed(p->conn, now_of(a));
+	}
 }
 
 /* The list of reflexive addresses as the queries know it now. */
@@ -208,12 +214,17 @@ static bool drain_peer(struct sim_peer *p)
 	uint8_t buf[PEER_BUF_MIN];
 	struct peer_out out;
 	bool any = false;
-	for (unsigned n = 0;
-	     peer_conn_poll(p->conn, now_of(p->agent), mslice_of(buf, sizeof(buf)), &out); n++) {
+	if (p->conn == NULL || (!p->touched && p->deadline > now_of(p->agent)))
+		return false;
+	ln_time now = now_of(p->agent);
+	p->touched = false;
+	for (unsigned n = 0; peer_conn_poll(p->conn, now, mslice_of(buf, sizeof(buf)), &out); n++) {
 		ln_assert(n < 1000); /* a core that never stops talking is a bug */
 		any = true;
 		apply(p, &out);
 	}
+	p->deadline = peer_conn_deadline(p->conn);
+	ln_assert(p->touched || p->deadline > now);
 	return any;
 }
 
@@ -224,13 +235,12 @@ static void settle(struct sim_agent *a)
 	while (any) {
 		any = drain_query(a);
 		for (size_t i = 0; i < a->world->nagents; i++)
-			if (a->peers[i].conn != NULL)
-				any |= drain_peer(&a->peers[i]);
+			any |= drain_peer(&a->peers[i]);
 	}
 	ln_time at = stun_query_deadline(a->query);
 	for (size_t i = 0; i < a->world->nagents; i++)
 		if (a->peers[i].conn != NULL)
-			at = ln_time_min(at, peer_conn_deadline(a->peers[i].conn));
+			at = ln_time_min(at, a->peers[i].deadline);
 	ln_assert(at > now_of(a));
 	sim_clock_at(&a->world->clock, &a->timer, at);
 }
@@ -265,6 +275,7 @@ void sim_agent_signal(struct sim_agent *a, struct sim_agent *from, struct slice 
 	arena_init(&arena, 8192);
 	ln_assert(signal_body_read(body, &arena, &m) == 0);
 	(void)!peer_conn_signal(c, now_of(a), &m);
+	a->peers[from->index].touched = true;
 	arena_fini(&arena);
 	settle(a);
 }
@@ -322,5 +333,6 @@ void sim_agent_add_peer(struct sim_agent *a, struct sim_agent *remote)
 	p->remote = remote;
 	p->conn = peer_conn_new(&conf, &a->world->rng.rng, now_of(a));
 	peer_conn_open(p->conn, now_of(a));
+	p->touched = true;
 	sim_clock_at(&a->world->clock, &a->timer, now_of(a));
 }

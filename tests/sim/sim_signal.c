@@ -24,11 +24,12 @@ static void step(struct sim_event *e)
 	struct sim_world *w = m->world;
 
 	if (!w->closing && !m->sent) {
-		struct peer_conn *conn = m->from->peers[m->to->index].conn;
+		struct sim_peer *p = &m->from->peers[m->to->index];
 		bool ok = !w->signal.down;
 		m->sent = true;
-		if (m->token != 0 && conn != NULL)
-			peer_conn_sent(conn, w->clock.now, m->token, ok);
+		if (m->token != 0 && p->conn != NULL)
+			peer_conn_sent(p->conn, w->clock.now, m->token, ok);
+		p->touched = true;
 		sim_clock_at(&w->clock, &m->from->timer, w->clock.now);
 		if (ok && !sim_rng_chance(&w->rng, w->signal.loss)) {
 			sim_clock_at(&w->clock, &m->event, w->clock.now + delay(w));

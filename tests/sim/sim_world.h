@@ -25,6 +25,8 @@ struct sim_peer {
 	struct sim_agent *agent; /* whose peer this is */
 	struct sim_agent *remote;
 	struct peer_conn *conn; /* null: does not know the remote */
+	bool touched;           /* had input since it was drained */
+	ln_time deadline;       /* of conn, when not touched */
 	struct ip_ep endpoint;
 	bool initiator;
 	struct sim_event handshake; /* initiation, its repetition, rekey */

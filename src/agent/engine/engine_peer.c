@@ -120,7 +120,8 @@ static void engine_peer_output(struct engine_peer *p, const struct peer_out *out
 		engine_peer_state(p);
 		break;
 	case PEER_OUT_GATHER:
-		engine_addr_gather(e, 0);
+		/* After a loss the NAT may map anew: answers older than this are asked again. */
+		engine_addr_gather(e, LN_SEC);
 		break;
 	case PEER_OUT_STATS:
 		engine_peer_stats(p, now);
