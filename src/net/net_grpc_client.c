@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "lib/base/ip.h"
 #include "lib/base/str.h"
@@ -473,7 +474,15 @@ static void on_dialled(void *user, int fd, const struct ip_ep *peer, const char 
 		return;
 	}
 	ch->peer = *peer;
-	struct net_tls *tls = ch->tls != NULL ? net_tls_new(ch->tls, ch->host) : NULL;
+	struct net_tls *tls = NULL;
+	if (ch->tls != NULL) {
+		tls = net_tls_new(ch->tls, ch->host);
+		if (tls == NULL) {
+			close(fd);
+			dial_failed(ch, "the host name cannot be verified by TLS");
+			return;
+		}
+	}
 	int r = net_stream_new(ch->loop, fd, tls, &tls_ops, ch, &ch->stream);
 	if (r != 0)
 		dial_failed(ch, ln_strerror(r));

@@ -155,7 +155,8 @@ void net_tls_ctx_free(struct net_tls_ctx *c)
 
 /* --- sessions ---------------------------------------------------------------------------------*/
 
-static void set_host(struct net_tls *t, const char *host)
+/* A name that cannot be verified must not lead to a session without a name check. */
+static bool set_host(struct net_tls *t, const char *host)
 {
 	struct ip_addr a;
 	X509_VERIFY_PARAM *p = SSL_get0_param(t->ssl);
@@ -166,10 +167,10 @@ static void set_host(struct net_tls *t, const char *host)
 		X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 		r = X509_VERIFY_PARAM_set1_host(p, host, 0);
 		if (r == 1)
-			r = (int)SSL_set_tlsext_host_name(t->ssl, host);
+			r = (int)SSL_ctrl(t->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME,
+					  TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)host);
 	}
-	/* A name that cannot be verified must not lead to a session without a name check. */
-	ln_assert(r == 1);
+	return r == 1;
 }
 
 struct net_tls *net_tls_new(struct net_tls_ctx *c, const char *host)
@@ -186,7 +187,11 @@ struct net_tls *net_tls_new(struct net_tls_ctx *c, const char *host)
 		SSL_set_accept_state(t->ssl);
 	} else {
 		SSL_set_connect_state(t->ssl);
-		set_host(t, host);
+		if (host[0] == '\0' || !set_host(t, host)) {
+			ERR_clear_error();
+			net_tls_free(t);
+			return NULL;
+		}
 	}
 	return t;
 }

@@ -22,7 +22,10 @@ LN_MUST_CHECK int net_tls_ctx_client(const char *ca_file, struct net_tls_ctx **r
 				     struct ln_fail *f);
 void net_tls_ctx_free(struct net_tls_ctx *c);
 
-/* host: the name to verify, with SNI unless it is an address; null on the server. */
+/*
+ * host: the name to verify, with SNI unless it is an address; null on the server. Null when it
+ * cannot be a name (empty, too long); never on the server.
+ */
 struct net_tls *net_tls_new(struct net_tls_ctx *c, const char *host);
 void net_tls_free(struct net_tls *t);
 
