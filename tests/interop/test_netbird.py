@@ -9,7 +9,8 @@ from lnlab import LinnetAgent, NetbirdAgent, NetbirdServer, wait_until
 
 
 def direct(a, b):
-    assert a.ping(b.wait_address(30), count=10).returncode == 0
+    """Their double initiation (spec signal-and-connection 5.6) may cost a pair of theirs 5 s: wait for the first ping."""
+    wait_until(lambda: a.ping(b.wait_address(30), count=1).returncode == 0, 30, "a first ping")
     a.wait_direct(b.host.name, 30)
     b.wait_direct(a.host.name, 30)
     assert a.ping(b.wait_address()).returncode == 0

@@ -154,29 +154,6 @@ def test_policy_decides(lab, server):
     serving.stop()
 
 
-def test_two_networks_in_one_agent(lab, server):
-    """Two profiles are up at once: two interfaces, two addresses, both carry packets."""
-    other = LinnetServer(lab.public_host("srv2", 12), {"server": {
-        "listenAddress": ":80", "exposedAddress": "http://198.51.100.12:80", "stunPorts": [3478], "logFile": "console",
-        "dataDir": str(lab.folder / "srv2" / "data")}})
-    other.url = "http://198.51.100.12:80"
-    a, b = join(lab, server, lab.site("a"), lab.site("b"))
-    c = LinnetAgent(lab.site("c"))
-    c.up(other, other_key(other))
-    a.cli("up", "--profile", "second", "--interface-name", "wt1", "--wireguard-port", "51821", "--management-url", other.url,
-          "--setup-key", other_key(other), "--hostname", "ha-second")
-    links = a.host.run("ip", "-o", "link").stdout
-    assert "wt0" in links and "wt1" in links
-    connect(a, b)
-    assert a.ping(c.wait_address(), count=5).returncode == 0
-
-
-def other_key(server):
-    done = server.host.run(server.bin, "admin", "--config", server.config, "setup-key", "create", "--name", "o", "--reusable",
-                           "--json")
-    return json.loads(done.stdout)["key"]
-
-
 def test_lazy_peers_sleep_and_wake(lab, server):
     a, b = join(lab, server, lab.site("a"), lab.site("b"))
     peer = wait_until(lambda: a.peer("hb"), 5, "the peer in the list")
@@ -201,11 +178,9 @@ def test_nat_forgets(lab, server):
     a, b = join(lab, server, lab.site("a"), lab.site("b"))
     connect(a, b)
     for host in (a.host, b.host):
-        rules = host.router.run("nft", "list", "ruleset").stdout
         host.router.run("sysctl", "-qw", "net.netfilter.nf_conntrack_udp_timeout=1",
                         "net.netfilter.nf_conntrack_udp_timeout_stream=1")
-        host.router.nft("table ip cut { chain c { type filter hook forward priority -10; policy drop; } }")
-        assert rules
+        host.router.nft("table ip cut { chain c { type filter hook forward priority -10; policy drop; }; }")
     time.sleep(4)
     for host in (a.host, b.host):
         host.router.run("nft", "delete", "table", "ip", "cut")

@@ -92,12 +92,15 @@ class Agent:
 
     cli_name = ""
 
+    def argv(self, *words):
+        """Command lines remember things in the home folder: each host has its own."""
+        return ["env", f"HOME={self.host.folder}", self.bin, "--daemon-addr", f"unix://{self.socket}", *words]
+
     def cli(self, *words, check=True, timeout=60):
-        return self.host.run(self.bin, "--daemon-addr", f"unix://{self.socket}", *words, check=check, timeout=timeout)
+        return self.host.run(*self.argv(*words), check=check, timeout=timeout)
 
     def up_argv(self, server, key):
-        return [self.bin, "--daemon-addr", f"unix://{self.socket}", "up", "--management-url", server.url, "--setup-key",
-                key, "--hostname", self.host.name]
+        return self.argv("up", "--management-url", server.url, "--setup-key", key, "--hostname", self.host.name)
 
     def up(self, server, key):
         return self.host.run(*self.up_argv(server, key), timeout=60)
@@ -184,10 +187,3 @@ class NetbirdAgent(Agent):
             "--daemon-addr", f"unix://{self.socket}", "--log-level", "debug", "--log-file", "console",
             log="netbird.log", env=env)
         wait_until(lambda: self.cli("status", check=False).returncode == 0, 30, "NetBird's daemon to listen")
-
-    def cli(self, *words, check=True, timeout=60):
-        return self.host.run("env", f"HOME={self.host.folder}", self.bin, "--daemon-addr", f"unix://{self.socket}", *words,
-                             check=check, timeout=timeout)
-
-    def up_argv(self, server, key):
-        return ["env", f"HOME={self.host.folder}", *[str(a) for a in super().up_argv(server, key)]]
