@@ -1,5 +1,6 @@
 #include "lib/netmap/netmap_index.h"
 #include "lib/netmap/netmap_version.h"
+#include "lib/netmap/netmap_view.h"
 
 /* Older agents read single ports only (4.8.2). */
 #define RANGES_SINCE "0.48.0"
@@ -161,18 +162,29 @@ static int list_peers(const struct build *b, ln_wall now, struct netmap *ret)
 	return 0;
 }
 
-/* Spec management-protocol 4.8.9. */
-static int describe_self(const struct build *b, struct netmap_self *ret)
+bool netmap_target_v6(const struct netmap_account *acc, size_t target)
 {
-	const struct netmap_account *acc = b->acc;
-	const struct netmap_account_peer *p = &acc->peers[b->target];
+	const struct netmap_account_peer *p = &acc->peers[target];
+	return (p->capabilities >> NETMAP_CAP_IPV6 & 1) != 0 && ip_is_set(&p->v6) &&
+	       ip_is_set(&acc->network_v6.addr);
+}
+
+bool netmap_target_ranges(const struct netmap_account *acc, size_t target)
+{
+	return netmap_version_since(acc->peers[target].version, RANGES_SINCE);
+}
+
+int netmap_self_make(const struct netmap_account *acc, size_t target, struct arena *a,
+		     struct netmap_self *ret)
+{
+	const struct netmap_account_peer *p = &acc->peers[target];
 	*ret = (struct netmap_self){
 		.address = { .addr = p->v4, .len = acc->network.len },
-		.fqdn = full_name(acc, p, b->a),
+		.fqdn = full_name(acc, p, a),
 		.lazy_connections = acc->lazy_connections,
 		.routing_peer_dns = acc->routing_peer_dns,
 	};
-	if (b->v6)
+	if (netmap_target_v6(acc, target))
 		ret->address_v6 = (struct ip_prefix){ .addr = p->v6, .len = acc->network_v6.len };
 	return ret->fqdn != NULL ? 0 : LN_E_LIMIT;
 }
@@ -203,15 +215,14 @@ int netmap_build(const struct netmap_account *acc, size_t target, ln_wall now, s
 		.acc = acc,
 		.a = a,
 		.target = (uint32_t)target,
-		.v6 = (self->capabilities >> NETMAP_CAP_IPV6 & 1) != 0 && ip_is_set(&self->v6) &&
-		      ip_is_set(&acc->network_v6.addr),
-		.ranges = netmap_version_since(self->version, RANGES_SINCE),
+		.v6 = netmap_target_v6(acc, target),
+		.ranges = netmap_target_ranges(acc, target),
 	};
 	struct netmap m = {
 		.serial = acc->serial,
 		.dns_forwarder_port = acc->index->forwarder_port,
 	};
-	int err = describe_self(&b, &m.self);
+	int err = netmap_self_make(acc, target, a, &m.self);
 	/* Not approved: the peer learns its own address and nothing else (4.2). */
 	if (err == 0 && !self->awaiting_approval)
 		err = apply_policies(&b, now, &m);

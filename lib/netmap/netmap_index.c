@@ -206,6 +206,22 @@ static int index_rules(const struct netmap_account *acc, struct netmap_index *x,
 		}
 	}
 	x->rules = rules;
+	return netmap_lists_make(acc, x, rules, a);
+}
+
+static int index_expiring(const struct netmap_account *acc, struct netmap_index *x, struct arena *a)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < acc->npeers; i++)
+		n += acc->peers[i].login_expires != 0;
+	uint32_t *v = arena_calloc(a, n, sizeof(*v));
+	if (v == NULL)
+		return LN_E_LIMIT;
+	for (size_t i = 0; i < acc->npeers; i++) {
+		if (acc->peers[i].login_expires != 0)
+			v[x->nexpiring++] = (uint32_t)i;
+	}
+	x->expiring = v;
 	return 0;
 }
 
@@ -236,6 +252,8 @@ int netmap_account_seal(struct netmap_account *acc, struct arena *a)
 		err = index_groups(acc, x, a);
 	if (err == 0)
 		err = index_rules(acc, x, a);
+	if (err == 0)
+		err = index_expiring(acc, x, a);
 	if (err < 0)
 		return err;
 	x->forwarder_port = forwarder_port(acc);
