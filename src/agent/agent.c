@@ -156,6 +156,13 @@ int agent_switch(struct agent *a, const struct agent_profile *p, struct ln_fail 
 	return err;
 }
 
+int agent_choose(struct agent *a, const struct agent_profile *p, struct ln_fail *f)
+{
+	if (a->opt.multi || agent_same_profile(agent_profiles_active(a->profiles), p))
+		return 0;
+	return agent_switch(a, p, f);
+}
+
 void agent_drop_network(struct agent *a, const struct agent_profile *p)
 {
 	for (size_t i = 0; i < a->nnetworks; i++) {

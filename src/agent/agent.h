@@ -49,6 +49,9 @@ LN_MUST_CHECK int agent_network_of(struct agent *a, const struct agent_profile *
 /* That of the active profile. */
 LN_MUST_CHECK int agent_active_network(struct agent *a, struct agent_network **ret,
 				       struct ln_fail *f);
+/* A login or up names a profile: without `multi` it is the active one from then on (spec agent 1.6
+ * `Login`), with it nothing changes. As agent_switch(). */
+LN_MUST_CHECK int agent_choose(struct agent *a, const struct agent_profile *p, struct ln_fail *f);
 /* Brings n up; without `multi` the others go down first. */
 void agent_bring_up(struct agent *a, struct agent_network *n);
 /* Makes p the active profile; without `multi` another network that is up goes down. -errno. */

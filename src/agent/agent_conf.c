@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "lib/crypto/ct.h"
 
@@ -124,10 +125,12 @@ static int agent_conf_read_keys(struct agent_conf *c, const json_t *o, const str
 				struct ln_fail *f)
 {
 	const char *key = agent_conf_text(o, "PrivateKey");
-	if (key[0] == '\0')
+	if (key[0] == '\0') {
 		wg_secret_generate(&c->key, rng);
-	else if (wg_secret_parse(slice_str(key), &c->key) < 0)
+		c->unsaved = true;
+	} else if (wg_secret_parse(slice_str(key), &c->key) < 0) {
 		return ln_fail(f, LN_E_MALFORMED, "PrivateKey is not the base64 of 32 bytes");
+	}
 	const char *psk = agent_conf_text(o, "PreSharedKey");
 	if (psk[0] == '\0')
 		return 0;
@@ -290,6 +293,7 @@ int agent_conf_load(const char *path, const struct ln_rng *rng, struct agent_con
 	if (err == -ENOENT) {
 		wg_secret_generate(&c->key, rng);
 		c->raw = json_object();
+		c->unsaved = true;
 		err = 0;
 	} else if (err == 0) {
 		json_error_t why;
@@ -314,6 +318,8 @@ int agent_conf_load(const char *path, const struct ln_rng *rng, struct agent_con
 
 int agent_conf_save(struct agent_conf *c, struct ln_fail *f)
 {
+	if (!c->unsaved && access(c->path, F_OK) == 0)
+		return 0;
 	agent_conf_put(c, c->raw);
 	char *text = json_dumps(c->raw, JSON_INDENT(4));
 	if (text == NULL)
@@ -321,7 +327,30 @@ int agent_conf_save(struct agent_conf *c, struct ln_fail *f)
 	int err = agent_file_write(c->path, slice_str(text), f);
 	ct_wipe(text, strlen(text));
 	free(text);
+	if (err == 0)
+		c->unsaved = false;
 	return err;
+}
+
+static struct agent_list agent_list_dup(const struct agent_list *l)
+{
+	struct agent_list out = { 0 };
+	for (size_t i = 0; i < l->n; i++)
+		agent_list_add(&out, l->v[i]);
+	return out;
+}
+
+struct agent_conf *agent_conf_dup(const struct agent_conf *c)
+{
+	struct agent_conf *d = ln_alloc(sizeof(*d));
+	*d = *c;
+	d->path = ln_strdup(c->path);
+	d->blacklist = agent_list_dup(&c->blacklist);
+	d->dns_labels = agent_list_dup(&c->dns_labels);
+	d->external_ips = agent_list_dup(&c->external_ips);
+	d->raw = NULL;
+	d->unsaved = false;
+	return d;
 }
 
 /* --- changes -----------------------------------------------------------------------------------*/
@@ -455,6 +484,7 @@ int agent_conf_apply(struct agent_conf *c, const struct daemon_settings *s, stru
 	wg_secret_wipe(&k.psk);
 	agent_conf_take_flags(c, s, &changed);
 	agent_conf_take_lists(c, s, &changed);
+	c->unsaved = c->unsaved || changed;
 	return changed;
 }
 

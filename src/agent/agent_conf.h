@@ -44,7 +44,8 @@ struct agent_conf {
 	struct agent_list dns_labels;
 	struct agent_list external_ips;
 	char dns_address[64];
-	void *raw; /* the JSON object as read, for the keys we do not know */
+	bool unsaved; /* differs from the file */
+	void *raw;    /* the JSON object as read, for the keys we do not know */
 };
 
 /*
@@ -54,7 +55,10 @@ struct agent_conf {
 LN_MUST_CHECK int agent_conf_load(const char *path, const struct ln_rng *rng,
 				  struct agent_conf **ret, struct ln_fail *f);
 void agent_conf_free(struct agent_conf *c);
+/* Nothing to do unless it is unsaved. -errno; then it still is. */
 LN_MUST_CHECK int agent_conf_save(struct agent_conf *c, struct ln_fail *f);
+/* A copy of the values, for who works with them while they are changed; it cannot be saved. */
+struct agent_conf *agent_conf_dup(const struct agent_conf *c);
 /*
  * Checks every value first, then takes all that are given. 1: something changed, 0: nothing did.
  * LN_E_MALFORMED with the reason: then nothing was taken.

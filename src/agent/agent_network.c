@@ -43,6 +43,7 @@ struct agent_network {
 	struct agent_url mgmt_url; /* what mgmt was made for */
 	struct agent_login login;
 	struct engine *engine;
+	struct agent_conf *running; /* the engine's; `file` may be changed meanwhile */
 	char table[32];
 	bool up;
 	bool restart_due;
@@ -316,6 +317,8 @@ static void agent_network_stop_engine(struct agent_network *n)
 	n->mgmt_connected = false;
 	engine_free(n->engine);
 	n->engine = NULL;
+	agent_conf_free(n->running);
+	n->running = NULL;
 	n->table[0] = '\0';
 }
 
@@ -386,10 +389,11 @@ static void agent_network_start_engine(struct agent_network *n,
 	char ifname[PLAT_IFNAME_MAX];
 	struct ln_fail f = { 0 };
 	agent_network_choose_names(n, ifname);
+	n->running = agent_conf_dup(n->file);
 	struct engine_conf c = {
 		.loop = n->conf.loop,
 		.plat = n->conf.plat,
-		.conf = n->file,
+		.conf = n->running,
 		.ifname = ifname,
 		.filter_table = n->table,
 		.lazy = n->conf.lazy,
@@ -403,6 +407,10 @@ static void agent_network_start_engine(struct agent_network *n,
 		n->engine = NULL;
 		agent_network_stop_engine(n);
 		agent_network_again(n, f.text);
+		/* Something on this host is wrong: whoever waits can act on it, time will not. */
+		char text[400];
+		(void)snprintf(text, sizeof(text), "%.300s (the agent keeps trying)", f.text);
+		agent_network_wake(n, GRPC_FAILED_PRECONDITION, text);
 		return;
 	}
 	agent_network_deadline(n, &login->deadline);
@@ -593,6 +601,11 @@ const char *agent_network_ifname(const struct agent_network *n)
 const char *agent_network_table(const struct agent_network *n)
 {
 	return n->table;
+}
+
+const char *agent_network_error(const struct agent_network *n)
+{
+	return n->error;
 }
 
 void agent_network_host_changed(struct agent_network *n)

@@ -79,6 +79,8 @@ enum agent_state agent_network_state(const struct agent_network *n);
 /* Name of the interface and table in use; "" when down. */
 const char *agent_network_ifname(const struct agent_network *n);
 const char *agent_network_table(const struct agent_network *n);
+/* Why it is not connected: one sentence, "" when nothing is known. */
+const char *agent_network_error(const struct agent_network *n);
 void agent_network_host_changed(struct agent_network *n);
 LN_MUST_CHECK int agent_network_status(struct agent_network *n, bool full, struct arena *a,
 				       struct daemon_status_response *ret);

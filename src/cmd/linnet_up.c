@@ -17,6 +17,7 @@
 #define UP_LIMIT (60 * LN_SEC) /* the daemon itself waits 50 s for its engine */
 #define LOGOUT_LIMIT (15 * LN_SEC)
 #define ANSWER_MAX ((size_t)64 << 20)
+#define PROFILE_DEFAULT "default"
 
 struct session { /* one run of one of the commands */
 	struct linnet_cli *cli;
@@ -73,12 +74,57 @@ static bool add_profile(struct session *s, const char *name)
 	return linnet_daemon_call(s->d, "AddProfile", &s->msg, CALL_LIMIT);
 }
 
+static bool list_has(struct session *s, const char *id)
+{
+	struct daemon_profile_list list;
+	if (daemon_profile_list_read(str_slice(&s->d->reply), &s->arena, &list) < 0)
+		return true; /* let the call that needs the profile say what is wrong */
+	for (size_t i = 0; i < list.nprofiles; i++)
+		if (strcmp(list.profiles[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * The profile of last time may be gone: removed by somebody else, or this daemon keeps its state in
+ * another folder. The one the daemon works with takes its place, if it is this user's.
+ */
+static void settle_profile(struct session *s)
+{
+	struct daemon_user_request q = { .username = linnet_username() };
+	struct daemon_active_profile active;
+	if (strcmp(s->profile, PROFILE_DEFAULT) == 0)
+		return;
+	str_clear(&s->msg);
+	daemon_user_request_write(&s->msg, &q);
+	if (!linnet_daemon_call(s->d, "ListProfiles", &s->msg, CALL_LIMIT) ||
+	    list_has(s, s->profile))
+		return;
+	const char *id = PROFILE_DEFAULT, *name = PROFILE_DEFAULT;
+	if (linnet_daemon_call(s->d, "GetActiveProfile", NULL, CALL_LIMIT) &&
+	    daemon_active_profile_read(str_slice(&s->d->reply), &s->arena, &active) == 0 &&
+	    strcmp(active.username, linnet_username()) == 0 && active.id[0] != '\0') {
+		id = active.id;
+		name = active.name;
+	}
+	fprintf(stderr,
+		"The profile used last time (%.64s) does not exist here: using \"%.128s\". "
+		"Another one is chosen, or made, by --profile NAME.\n",
+		s->profile, name);
+	snprintf(s->profile, sizeof(s->profile), "%s", id);
+	/* A daemon elsewhere says nothing about the profiles of the usual one. */
+	if (!linnet_given(s->cli, OPT_DAEMON_ADDR))
+		linnet_profile_write(s->cli, id);
+}
+
 /* --profile NAME: use it from now on; `make` one that does not exist. Exit status. */
 static int choose_profile(struct session *s, bool make)
 {
 	const char *handle = linnet_text(s->cli, OPT_PROFILE);
-	if (handle[0] == '\0')
+	if (handle[0] == '\0') {
+		settle_profile(s);
 		return 0;
+	}
 	bool ok = switch_profile(s, handle);
 	if (!ok && make && s->d->status == GRPC_NOT_FOUND)
 		ok = add_profile(s, handle) && switch_profile(s, handle);

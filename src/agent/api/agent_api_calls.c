@@ -51,6 +51,12 @@ static const char *api_opt(bool has, const char *value)
 	return has ? value : "";
 }
 
+static int api_choose(struct api_call *c, const struct agent_network *n, const char *profile,
+		      struct ln_fail *f)
+{
+	return profile[0] != '\0' ? agent_choose(c->api->agent, agent_network_profile(n), f) : 0;
+}
+
 /* --- login, up, down ---------------------------------------------------------------------------*/
 
 static void api_login_done(void *user, enum grpc_status status, const char *text)
@@ -81,7 +87,9 @@ static void api_login(struct api_call *c, struct slice msg)
 	/* The gate before any effect: saving the URL already is one (spec agent trap 49). */
 	if (n == NULL || !agent_api_may_set(c, n, &m.set))
 		return;
-	int err = agent_network_set(n, &m.set, &f);
+	int err = api_choose(c, n, m.has_profile ? m.profile : "", &f);
+	if (err == 0)
+		err = agent_network_set(n, &m.set, &f);
 	if (err < 0) {
 		agent_api_fail_err(c, err, f.text);
 		return;
@@ -112,20 +120,40 @@ static void api_set_config(struct api_call *c, struct slice msg)
 		agent_api_reply(c, slice_of("", 0));
 }
 
+static void api_up_limit(struct ev_timer *t)
+{
+	struct api_call *c = ln_container(t, struct api_call, limit);
+	char text[400];
+	if (c->answered)
+		return;
+	const char *why = agent_network_error(c->waits_for);
+	(void)snprintf(text, sizeof(text), "still connecting%s%.300s; the agent keeps trying",
+		       why[0] != '\0' ? ": " : "", why);
+	agent_api_fail(c, GRPC_DEADLINE_EXCEEDED, text);
+}
+
 static void api_up(struct api_call *c, struct slice msg)
 {
 	API_ARENA(a);
 	API_READ(c, msg, &a, up_request, m);
 	struct agent_network *n = api_network(c, api_opt(m.has_profile, m.profile),
 					      api_opt(m.has_username, m.username));
+	struct ln_fail f = { 0 };
 	if (n == NULL)
 		return;
+	int err = api_choose(c, n, m.has_profile ? m.profile : "", &f);
+	if (err < 0) {
+		agent_api_fail_err(c, err, f.text);
+		return;
+	}
 	agent_bring_up(c->api->agent, n);
 	if (m.async) {
 		agent_api_reply(c, slice_of("", 0));
 		return;
 	}
 	agent_api_hold(c, API_UP_LIMIT);
+	c->waits_for = n;
+	c->limit.fn = api_up_limit;
 	agent_network_wait(n, agent_api_done, c);
 }
 

@@ -30,7 +30,8 @@ struct api_call {
 	unsigned holds; /* operations that will call back */
 	struct ev_timer limit;
 	bool timed;
-	bool stream; /* SubscribeStatus */
+	struct agent_network *waits_for; /* Up: valid until the call is answered */
+	bool stream;                     /* SubscribeStatus */
 	bool full;
 	uid_t uid;
 };

@@ -28,6 +28,7 @@ struct fake {
 	const char *status; /* word of the Status answer */
 	enum grpc_status login;
 	bool slow;
+	bool forgetful; /* the profile of SwitchProfile is not listed */
 };
 
 static struct fake fake;
@@ -59,6 +60,12 @@ static void on_message(struct grpc_call *c, struct slice msg)
 						   .username = "",
 						   .id = "default" };
 		daemon_active_profile_write(&reply, &p);
+	} else if (strcmp(method, "ListProfiles") == 0) {
+		struct daemon_profile v[] = { { .name = "default", .id = "default" },
+					      { .name = "new", .id = "0123abcd" } };
+		struct daemon_profile_list list = { .profiles = v,
+						    .nprofiles = fake.forgetful ? 1 : 2 };
+		daemon_profile_list_write(&reply, &list);
 	} else if (strcmp(method, "Login") == 0) {
 		status = fake.login;
 		if (fake.slow)
@@ -87,8 +94,8 @@ static void on_closed(struct grpc_call *c)
 static void serve(const char *socket, const char *log)
 {
 	static char names[][24] = {
-		"Status", "SetConfig",        "Login",         "Up",        "Down",
-		"Logout", "GetActiveProfile", "SwitchProfile", "AddProfile"
+		"Status", "SetConfig",        "Login",         "Up",         "Down",
+		"Logout", "GetActiveProfile", "SwitchProfile", "AddProfile", "ListProfiles"
 	};
 	static char paths[LN_COUNT(names)][64];
 	struct grpc_method rows[LN_COUNT(names)];
@@ -278,6 +285,28 @@ static void test_already_connected(void **state)
 	stop();
 }
 
+/* The profile of last time is gone: said, replaced, and with the usual daemon forgotten. */
+static void test_lost_profile(void **state)
+{
+	(void)state;
+	if (!runnable())
+		skip();
+	start((struct fake){ .status = "NeedsLogin" });
+	assert_int_equal(linnet("login --profile new"), 0);
+	assert_int_equal(linnet("login"), 0);
+	assert_null(strstr(out, "does not exist"));
+	stop();
+	start((struct fake){ .status = "NeedsLogin", .forgetful = true });
+	(void)asked();
+	assert_int_equal(linnet("up"), 0);
+	assert_non_null(strstr(out, "The profile used last time (0123abcd) does not exist here: "
+				    "using \"default\"."));
+	const char *log = asked();
+	assert_non_null(strstr(log, "SetConfig"));
+	assert_null(strstr(strstr(log, "SetConfig"), "3031323361626364"));
+	stop();
+}
+
 static void test_refused_login(void **state)
 {
 	(void)state;
@@ -338,6 +367,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_same_requests_as_netbird, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_already_connected, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_lost_profile, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused_login, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_daemon, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_manual_is_current, set_up, tear_down),
