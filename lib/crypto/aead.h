@@ -41,9 +41,15 @@ enum aead_dir {
 
 struct aead_ctx; /* each implementation has its own; wiped when freed */
 
+/*
+ * An implementation. ctx_new gets the table itself, for those with state of their own. Contexts of
+ * a table with state are used by one thread at a time.
+ */
 struct aead_ops {
 	const char *name;
-	struct aead_ctx *(*ctx_new)(const uint8_t key[AEAD_KEY_LEN], enum aead_dir dir);
+	void *state; /* the implementation's; null when it has none */
+	struct aead_ctx *(*ctx_new)(const struct aead_ops *ops, const uint8_t key[AEAD_KEY_LEN],
+				    enum aead_dir dir);
 	void (*ctx_free)(struct aead_ctx *c); /* null is allowed */
 	void (*seal_batch)(struct aead_ctx *c, struct aead_job *jobs, size_t njobs);
 	void (*open_batch)(struct aead_ctx *c, struct aead_job *jobs, size_t njobs);

@@ -11,7 +11,8 @@ struct aead_ctx {
 	EVP_CIPHER_CTX *evp;
 };
 
-static struct aead_ctx *evp_new(const uint8_t key[AEAD_KEY_LEN], enum aead_dir dir)
+static struct aead_ctx *evp_new(const struct aead_ops *ops, const uint8_t key[AEAD_KEY_LEN],
+				enum aead_dir dir)
 {
 	struct aead_ctx *c = ln_alloc(sizeof(*c));
 	c->evp = EVP_CIPHER_CTX_new();

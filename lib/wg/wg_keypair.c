@@ -12,8 +12,8 @@ struct wg_keypair *wg_keypair_new(const struct aead_ops *aead, const struct wg_n
 	k->initiator = initiator;
 	k->created = now;
 	k->aead = aead;
-	k->send = aead->ctx_new(keys->send, AEAD_SEAL);
-	k->recv = aead->ctx_new(keys->recv, AEAD_OPEN);
+	k->send = aead->ctx_new(aead, keys->send, AEAD_SEAL);
+	k->recv = aead->ctx_new(aead, keys->recv, AEAD_OPEN);
 	return k;
 }
 

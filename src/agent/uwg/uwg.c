@@ -56,6 +56,8 @@ static void start_core(struct uwg *u, const struct uwg_conf *conf)
 	c.mtu = conf->mtu;
 	if (conf->timers != NULL)
 		c.timers = conf->timers;
+	u->aead = uwg_aead_new();
+	c.aead = uwg_aead_ops(u->aead);
 	u->dev = wg_dev_new(&c, ev_rng());
 	u->now = u->wall_set = ev_now();
 	wg_dev_set_wall(u->dev, u->now, ev_wall());
@@ -85,6 +87,7 @@ static void dispose(struct uwg *u)
 	}
 	map_fini(&u->stats);
 	wg_dev_free(u->dev);
+	uwg_aead_free(u->aead);
 	uwg_sock_close(u->sock);
 	if (u->tun >= 0)
 		close(u->tun); /* the kernel removes the interface */

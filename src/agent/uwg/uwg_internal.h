@@ -24,6 +24,7 @@
 #include "lib/wg/wg_msg.h"
 
 #include "src/agent/uwg/uwg.h"
+#include "src/agent/uwg/uwg_aead.h"
 
 #define UWG_TX_SLOTS 128          /* packets sealed and sent together */
 #define UWG_TX_SEGMENTS 64        /* messages in one UDP_SEGMENT send: safe on every kernel */
@@ -130,6 +131,7 @@ struct uwg {
 	struct map stats; /* struct uwg_slot by key */
 
 	/* thread */
+	struct uwg_aead *aead;
 	struct wg_dev *dev;
 	int epoll;
 	ln_time now;

@@ -104,8 +104,8 @@ static void test_batch_equals_single(void **state)
 	const struct aead_ops *ops = &aead_evp;
 	uint8_t key[32];
 	fill(key, sizeof(key));
-	struct aead_ctx *seal = ops->ctx_new(key, AEAD_SEAL);
-	struct aead_ctx *open = ops->ctx_new(key, AEAD_OPEN);
+	struct aead_ctx *seal = ops->ctx_new(ops, key, AEAD_SEAL);
+	struct aead_ctx *open = ops->ctx_new(ops, key, AEAD_OPEN);
 	for (unsigned round = 0; round < 60; round++) {
 		struct aead_job jobs[BATCH];
 		for (size_t i = 0; i < BATCH; i++) {

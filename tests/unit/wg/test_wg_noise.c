@@ -103,7 +103,7 @@ static void test_data_vector(void **state)
 	uint8_t packet[128];
 	wg_vector_line("key_to_r", key, sizeof(key));
 	size_t inner = wg_vector_line("packet", packet, sizeof(packet));
-	struct aead_ctx *c = aead_evp.ctx_new(key, AEAD_OPEN);
+	struct aead_ctx *c = aead_evp.ctx_new(&aead_evp, key, AEAD_OPEN);
 	const char *const names[] = { "data_0", "data_7" };
 	for (unsigned i = 0; i < 2; i++) {
 		size_t n = wg_vector_line(names[i], m, sizeof(m));
@@ -277,7 +277,7 @@ static void test_recorded_data(void **state)
 		assert_int_equal(hex_decode(slice_str(rows[i].key), mslice_of(key, 32)), 32);
 		size_t n = wg_vector_file(rows[i].file, m, sizeof(m));
 		assert_int_equal(wg_msg_type(slice_of(m, n)), WG_MSG_DATA);
-		struct aead_ctx *c = aead_evp.ctx_new(key, AEAD_OPEN);
+		struct aead_ctx *c = aead_evp.ctx_new(&aead_evp, key, AEAD_OPEN);
 		struct aead_job j = { .text = m + 16, .n = n - 32, .counter = wg_msg_le64(m + 8) };
 		aead_evp.open_batch(c, &j, 1);
 		assert_true(j.ok);
