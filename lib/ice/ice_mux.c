@@ -2,15 +2,9 @@
 
 #include <stdlib.h>
 
-#include "lib/base/map.h"
 #include "lib/ice/ice_agent_internal.h"
 
-struct mux_entry {
-	struct map_node by_ufrag;
-	struct map_node by_prefix;
-	struct ice_agent *agent;
-	void *owner;
-};
+_Static_assert(ICE_MUX_PREFIX == ICE_TID_PREFIX, "the table keeps what an agent puts in front");
 
 struct ice_mux {
 	struct map ufrags;
@@ -25,11 +19,20 @@ struct ice_mux *ice_mux_new(const struct ln_rng *rng)
 	return m;
 }
 
-static void drop(struct ice_mux *m, struct mux_entry *e)
+static void drop_ufrag(struct ice_mux *m, struct ice_mux_slot *s)
 {
-	map_remove(&m->ufrags, &e->by_ufrag);
-	map_remove(&m->prefixes, &e->by_prefix);
-	free(e);
+	if (s->ufrag[0] == '\0')
+		return;
+	map_remove(&m->ufrags, &s->by_ufrag);
+	s->ufrag[0] = '\0';
+}
+
+static void drop_prefix(struct ice_mux *m, struct ice_mux_slot *s)
+{
+	if (!s->has_prefix)
+		return;
+	map_remove(&m->prefixes, &s->by_prefix);
+	s->has_prefix = false;
 }
 
 void ice_mux_free(struct ice_mux *m)
@@ -38,34 +41,45 @@ void ice_mux_free(struct ice_mux *m)
 	if (m == NULL)
 		return;
 	while ((n = map_first(&m->ufrags)) != NULL)
-		drop(m, map_entry(n, struct mux_entry, by_ufrag));
+		drop_ufrag(m, map_entry(n, struct ice_mux_slot, by_ufrag));
+	while ((n = map_first(&m->prefixes)) != NULL)
+		drop_prefix(m, map_entry(n, struct ice_mux_slot, by_prefix));
 	map_fini(&m->ufrags);
 	map_fini(&m->prefixes);
 	free(m);
 }
 
-int ice_mux_add(struct ice_mux *m, struct ice_agent *a, void *owner)
+static void set_ufrag(struct ice_mux *m, struct ice_mux_slot *s, const char *ufrag)
 {
-	if (map_find(&m->ufrags, ice_agent_ufrag(a)) != NULL)
-		return LN_E_CONFLICT;
-	while (map_find(&m->prefixes, ice_agent_tid_prefix(a)) != NULL)
-		ice_agent_renew_tid_prefix(a);
-	struct mux_entry *e = ln_alloc(sizeof(*e));
-	e->agent = a;
-	e->owner = owner;
-	map_insert(&m->ufrags, &e->by_ufrag, ice_agent_ufrag(a));
-	map_insert(&m->prefixes, &e->by_prefix, ice_agent_tid_prefix(a));
-	return 0;
+	size_t n = strlen(ufrag);
+	if (strcmp(s->ufrag, ufrag) == 0)
+		return;
+	drop_ufrag(m, s);
+	if (n == 0 || n > ICE_UFRAG_MAX || map_find(&m->ufrags, slice_of(ufrag, n)) != NULL)
+		return;
+	memcpy(s->ufrag, ufrag, n + 1);
+	map_insert(&m->ufrags, &s->by_ufrag, slice_of(s->ufrag, n));
 }
 
-void ice_mux_remove(struct ice_mux *m, const struct ice_agent *a)
+static void set_prefix(struct ice_mux *m, struct ice_mux_slot *s, struct ice_agent *a)
 {
-	struct map_node *n = map_find(&m->ufrags, ice_agent_ufrag(a));
-	if (n == NULL)
+	if (a != NULL && s->has_prefix &&
+	    slice_equal(ice_agent_tid_prefix(a), slice_of(s->prefix, sizeof(s->prefix))))
 		return;
-	struct mux_entry *e = map_entry(n, struct mux_entry, by_ufrag);
-	if (e->agent == a)
-		drop(m, e);
+	drop_prefix(m, s);
+	if (a == NULL)
+		return;
+	while (map_find(&m->prefixes, ice_agent_tid_prefix(a)) != NULL)
+		ice_agent_renew_tid_prefix(a);
+	memcpy(s->prefix, ice_agent_tid_prefix(a).p, sizeof(s->prefix));
+	s->has_prefix = true;
+	map_insert(&m->prefixes, &s->by_prefix, slice_of(s->prefix, sizeof(s->prefix)));
+}
+
+void ice_mux_set(struct ice_mux *m, struct ice_mux_slot *s, const char *ufrag, struct ice_agent *a)
+{
+	set_ufrag(m, s, ufrag);
+	set_prefix(m, s, a);
 }
 
 void *ice_mux_find(const struct ice_mux *m, struct slice pkt)
@@ -81,12 +95,12 @@ void *ice_mux_find(const struct ice_mux *m, struct slice pkt)
 		if (ice_check_split_username(msg.attr[STUN_ATTR_USERNAME], &receiver, &sender) != 0)
 			return NULL;
 		n = map_find(&m->ufrags, receiver);
-		return n != NULL ? map_entry(n, struct mux_entry, by_ufrag)->owner : NULL;
+		return n != NULL ? map_entry(n, struct ice_mux_slot, by_ufrag)->owner : NULL;
 	}
 	if (msg.cls == STUN_INDICATION)
 		return NULL;
 	n = map_find(&m->prefixes, slice_of(msg.tid.b, ICE_TID_PREFIX));
-	return n != NULL ? map_entry(n, struct mux_entry, by_prefix)->owner : NULL;
+	return n != NULL ? map_entry(n, struct ice_mux_slot, by_prefix)->owner : NULL;
 }
 
 size_t ice_mux_count(const struct ice_mux *m)

@@ -485,9 +485,9 @@ bool peer_conn_negotiating(const struct peer_conn *p)
 	return p->ice != NULL;
 }
 
-const char *peer_conn_ufrag(const struct peer_conn *p)
+void peer_conn_route(const struct peer_conn *p, struct ice_mux *m, struct ice_mux_slot *slot)
 {
-	return p->state == PEER_IDLE ? "" : p->cred.ufrag;
+	ice_mux_set(m, slot, p->state == PEER_IDLE ? "" : p->cred.ufrag, p->ice);
 }
 
 void peer_conn_info(const struct peer_conn *p, struct peer_info *ret)

@@ -20,6 +20,7 @@
 #include "lib/crypto/key.h"
 #include "lib/ice/ice_agent.h"
 #include "lib/ice/ice_cand.h"
+#include "lib/ice/ice_mux.h"
 #include "lib/signal/signal_msg.h"
 
 #define PEER_LOCAL_HOSTS_MAX 24
@@ -150,6 +151,8 @@ bool peer_conn_poll(struct peer_conn *p, ln_time now, struct mslice buf, struct 
 ln_time peer_conn_deadline(const struct peer_conn *p);
 
 enum peer_state peer_conn_state(const struct peer_conn *p);
-bool peer_conn_negotiating(const struct peer_conn *p);  /* has an ICE agent */
-const char *peer_conn_ufrag(const struct peer_conn *p); /* own; "" when idle: for demultiplexing */
+bool peer_conn_negotiating(const struct peer_conn *p); /* has an ICE agent */
+/* Puts the datagrams that are ours into the table of the shared port. To be called before and after
+ * each round of polls, and with "" and null (ice_mux_set) before the slot goes. */
+void peer_conn_route(const struct peer_conn *p, struct ice_mux *m, struct ice_mux_slot *slot);
 void peer_conn_info(const struct peer_conn *p, struct peer_info *ret);

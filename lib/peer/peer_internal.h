@@ -53,6 +53,7 @@ struct peer_conn {
 	bool announced;    /* an offer or answer of this session was taken by the server */
 	bool offer_failed; /* the last one was not */
 	ln_time repeat_at;
+	unsigned repeats; /* of the candidates, since the last announcement */
 	struct peer_cand cands[PEER_CANDS_MAX];
 	unsigned ncands;
 

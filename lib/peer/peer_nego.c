@@ -11,6 +11,15 @@
 #define PEER_NEGO_SETTLE (3 * LN_SEC)
 /* Candidates sent at most this long ago are not sent again because of another answer. */
 #define PEER_NEGO_RECENT (150 * LN_MSEC)
+/* An offer overtaken by its candidates comes within this time, or it is lost. */
+#define PEER_NEGO_OVERTAKEN (500 * LN_MSEC)
+
+/*
+ * When candidates are sent again: first because of an agent that was still being made when they
+ * came and dropped them (spec 2.10); then, as long as the other side has not shown by a check that
+ * it knows any, because the signal service loses messages without a word (spec 1.5).
+ */
+static const ln_time peer_nego_repeats[] = { 0 /* conf.repeat_after */, LN_SEC, 3 * LN_SEC };
 
 /* --- local candidates ------------------------------------------------------------------------- */
 
@@ -87,7 +96,7 @@ void peer_nego_announced(struct peer_conn *p, ln_time now)
 		if (c->sent_at == 0 || now - c->sent_at > PEER_NEGO_RECENT)
 			c->due = true;
 	}
-	/* An agent that was still being made when they arrived dropped them (spec 2.10). */
+	p->repeats = 0;
 	p->repeat_at = now + p->conf.repeat_after;
 }
 
@@ -98,6 +107,13 @@ void peer_nego_run(struct peer_conn *p, ln_time now)
 	p->repeat_at = LN_TIME_NEVER;
 	if (p->state != PEER_CONNECTING)
 		return;
+	struct ice_report r = { 0 };
+	if (p->ice != NULL)
+		ice_agent_report(p->ice, &r);
+	if (p->repeats > 0 && r.checks_received + r.checks_answered > 0)
+		return;
+	if (++p->repeats < LN_COUNT(peer_nego_repeats))
+		p->repeat_at = now + peer_nego_repeats[p->repeats];
 	for (unsigned i = 0; i < p->ncands; i++)
 		p->cands[i].due = true;
 }
@@ -227,6 +243,9 @@ static int peer_nego_keep_early(struct peer_conn *p, ln_time now, const struct i
 	if (p->early == NULL)
 		p->early = ln_calloc(p->conf.max_early, sizeof(*p->early));
 	p->early[p->nearly++] = (struct peer_early_cand){ .c = *c, .at = now };
+	/* The other side has made an offer that did not arrive: ours needs not wait. */
+	if (p->ice == NULL && p->unanswered > 0)
+		p->guard_at = ln_time_min(p->guard_at, now + PEER_NEGO_OVERTAKEN);
 	return 0;
 }
 

@@ -218,11 +218,13 @@ static bool drain_peer(struct sim_peer *p)
 		return false;
 	ln_time now = now_of(p->agent);
 	p->touched = false;
+	peer_conn_route(p->conn, p->agent->mux, &p->slot);
 	for (unsigned n = 0; peer_conn_poll(p->conn, now, mslice_of(buf, sizeof(buf)), &out); n++) {
 		ln_assert(n < 1000); /* a core that never stops talking is a bug */
 		any = true;
 		apply(p, &out);
 	}
+	peer_conn_route(p->conn, p->agent->mux, &p->slot);
 	p->deadline = peer_conn_deadline(p->conn);
 	ln_assert(p->touched || p->deadline > now);
 	return any;
@@ -256,10 +258,10 @@ static void receive(struct sim_host *h, const struct ip_ep *from, const struct i
 	if (!stun_is_message(data)) {
 		wg_receive(a, from, data);
 	} else if (stun_query_input(a->query, now_of(a), from, data) == LN_E_NOTFOUND) {
-		for (size_t i = 0; i < a->world->nagents; i++) {
-			struct peer_conn *c = a->peers[i].conn;
-			if (c != NULL && peer_conn_stun(c, now_of(a), from, data) != LN_E_NOTFOUND)
-				break;
+		struct sim_peer *p = ice_mux_find(a->mux, data);
+		if (p != NULL) {
+			(void)peer_conn_stun(p->conn, now_of(a), from, data);
+			p->touched = true;
 		}
 	}
 	settle(a);
@@ -291,6 +293,7 @@ struct sim_agent *sim_agent_new(struct sim_world *w, size_t index)
 	sim_host_init(&a->host, &w->net, receive);
 	sim_event_init(&a->timer, wake);
 	a->query = stun_query_new(&w->rng.rng);
+	a->mux = ice_mux_new(&w->rng.rng);
 	for (size_t i = 0; i < LN_COUNT(stun_servers); i++)
 		ln_assert(ip_ep_parse(slice_str(stun_servers[i]), &servers[i]) == 0);
 	stun_query_set_servers(a->query, servers, LN_COUNT(servers));
@@ -303,12 +306,15 @@ void sim_agent_stop(struct sim_agent *a)
 {
 	for (size_t i = 0; i < SIM_AGENTS_MAX; i++) {
 		sim_clock_at(&a->world->clock, &a->peers[i].handshake, LN_TIME_NEVER);
+		ice_mux_set(a->mux, &a->peers[i].slot, "", NULL);
 		peer_conn_free(a->peers[i].conn);
 		a->peers[i].conn = NULL;
 	}
 	sim_clock_at(&a->world->clock, &a->timer, LN_TIME_NEVER);
 	stun_query_free(a->query);
 	a->query = NULL;
+	ice_mux_free(a->mux);
+	a->mux = NULL;
 }
 
 void sim_agent_add_peer(struct sim_agent *a, struct sim_agent *remote)
@@ -330,6 +336,7 @@ void sim_agent_add_peer(struct sim_agent *a, struct sim_agent *remote)
 		stun_query_start(a->query, now_of(a), 0);
 	}
 	p->agent = a;
+	p->slot.owner = p;
 	p->remote = remote;
 	p->conn = peer_conn_new(&conf, &a->world->rng.rng, now_of(a));
 	peer_conn_open(p->conn, now_of(a));

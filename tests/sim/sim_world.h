@@ -25,6 +25,7 @@ struct sim_peer {
 	struct sim_agent *agent; /* whose peer this is */
 	struct sim_agent *remote;
 	struct peer_conn *conn; /* null: does not know the remote */
+	struct ice_mux_slot slot;
 	bool touched;           /* had input since it was drained */
 	ln_time deadline;       /* of conn, when not touched */
 	struct ip_ep endpoint;
@@ -49,6 +50,7 @@ struct sim_agent {
 	uint16_t port;
 	struct wg_key key;
 	struct stun_query *query;
+	struct ice_mux *mux;
 	struct peer_local local;
 	struct sim_event timer;
 	struct sim_peer peers[SIM_AGENTS_MAX];

@@ -244,6 +244,7 @@ int engine_new(const struct engine_conf *conf, const struct mgmt_login_response 
 	(void)snprintf(e->filter_table, sizeof(e->filter_table), "%s", conf->filter_table);
 	wg_secret_public(&conf->conf->key, &e->own);
 	map_init(&e->peers, rng_u64(ev_rng()), rng_u64(ev_rng()));
+	e->mux = ice_mux_new(ev_rng());
 	heap_init(&e->due);
 	ev_timer_init(&e->timer, conf->loop, engine_peer_due);
 	ev_timer_init(&e->filter_watch, conf->loop, engine_on_filter_watch);
@@ -280,6 +281,7 @@ void engine_free(struct engine *e)
 	ev_timer_fini(&e->filter_watch);
 	heap_fini(&e->due);
 	map_fini(&e->peers);
+	ice_mux_free(e->mux);
 	uwg_free(e->uwg);
 	struct ln_fail f;
 	if (plat_remove(e->conf.plat, e->ifname, e->filter_table, &f) < 0)

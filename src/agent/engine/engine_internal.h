@@ -7,6 +7,7 @@
 #include "lib/base/heap.h"
 #include "lib/base/map.h"
 #include "lib/crypto/box.h"
+#include "lib/ice/ice_mux.h"
 #include "lib/peer/peer_conn.h"
 #include "lib/stun/stun_query.h"
 
@@ -15,13 +16,13 @@
 #include "src/agent/uwg/uwg.h"
 
 #define ENGINE_ALLOWED_MAX 16 /* addresses of one peer */
-#define ENGINE_ROUTES 256     /* cached sources of STUN datagrams */
 #define ENGINE_URIS_MAX STUN_QUERY_SERVERS_MAX
 #define ENGINE_ADDRS_MAX 256
 
 struct engine_peer {
 	struct map_node node; /* by key */
 	struct heap_node due;
+	struct ice_mux_slot slot;
 	struct engine *engine;
 	struct wg_key key;
 	struct box_key box;
@@ -41,11 +42,6 @@ struct engine_offline { /* known to the map, unreachable: status only */
 	struct wg_key key;
 	struct ip_addr v4, v6;
 	char *fqdn;
-};
-
-struct engine_route {
-	struct ip_ep from;
-	struct engine_peer *peer;
 };
 
 struct engine_resolve; /* a look-up of STUN servers on a worker thread */
@@ -80,7 +76,7 @@ struct engine {
 	struct heap due;
 	struct ev_timer timer;
 	struct ev_timer filter_watch;
-	struct engine_route routes[ENGINE_ROUTES];
+	struct ice_mux *mux; /* whose STUN datagram is it */
 	struct engine_offline *offline;
 	size_t noffline;
 

@@ -136,9 +136,11 @@ void engine_peer_drive(struct engine_peer *p)
 	struct peer_out out;
 	ln_time now = ev_now();
 	unsigned n = 0;
+	peer_conn_route(p->conn, e->mux, &p->slot);
 	while (n++ < ENGINE_POLL_MAX &&
 	       peer_conn_poll(p->conn, now, mslice_of(buf, sizeof(buf)), &out))
 		engine_peer_output(p, &out, now);
+	peer_conn_route(p->conn, e->mux, &p->slot);
 	ln_time at = peer_conn_deadline(p->conn);
 	if (n >= ENGINE_POLL_MAX) {
 		log_error("engine", "a peer's core does not come to rest",
@@ -165,37 +167,14 @@ void engine_peer_due(struct ev_timer *t)
 
 /* --- STUN between peers ------------------------------------------------------------------------*/
 
-static struct engine_route *engine_peer_route(struct engine *e, const struct ip_ep *from)
-{
-	static const uint64_t seed[2] = { 0x6c696e6e65742d31, 0x6c696e6e65742d32 };
-	uint64_t h = map_hash(seed, slice_of(from->addr.b, sizeof(from->addr.b))) + from->port;
-	return &e->routes[h % ENGINE_ROUTES];
-}
-
-static bool engine_peer_try_stun(struct engine_peer *p, const struct ip_ep *from, struct slice pkt)
-{
-	if (peer_conn_state(p->conn) == PEER_IDLE ||
-	    peer_conn_stun(p->conn, ev_now(), from, pkt) == LN_E_NOTFOUND)
-		return false;
-	engine_peer_drive(p);
-	return true;
-}
-
 void engine_peer_stun(struct engine *e, const struct ip_ep *from, struct slice pkt)
 {
 	if (engine_overlay_has(e, &from->addr))
 		return;
-	struct engine_route *r = engine_peer_route(e, from);
-	if (r->peer != NULL && ip_ep_equal(&r->from, from) &&
-	    engine_peer_try_stun(r->peer, from, pkt))
+	struct engine_peer *p = ice_mux_find(e->mux, pkt);
+	if (p == NULL || peer_conn_stun(p->conn, ev_now(), from, pkt) == LN_E_NOTFOUND)
 		return;
-	map_for_each(n, &e->peers) {
-		struct engine_peer *p = map_entry(n, struct engine_peer, node);
-		if (!engine_peer_try_stun(p, from, pkt))
-			continue;
-		*r = (struct engine_route){ .from = *from, .peer = p };
-		return;
-	}
+	engine_peer_drive(p);
 }
 
 /* --- table -------------------------------------------------------------------------------------*/
@@ -227,6 +206,7 @@ struct engine_peer *engine_peer_add(struct engine *e, const struct netmap_peer *
 		return NULL;
 	struct engine_peer *p = ln_alloc(sizeof(*p));
 	p->engine = e;
+	p->slot.owner = p;
 	p->key = m->key;
 	p->box = box;
 	box_key_wipe(&box);
@@ -248,9 +228,7 @@ struct engine_peer *engine_peer_add(struct engine *e, const struct netmap_peer *
 void engine_peer_remove(struct engine_peer *p)
 {
 	struct engine *e = p->engine;
-	for (size_t i = 0; i < ENGINE_ROUTES; i++)
-		if (e->routes[i].peer == p)
-			e->routes[i].peer = NULL;
+	ice_mux_set(e->mux, &p->slot, "", NULL);
 	heap_remove(&e->due, &p->due);
 	map_remove(&e->peers, &p->node);
 	if (e->uwg != NULL)

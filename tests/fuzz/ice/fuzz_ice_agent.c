@@ -40,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ln_time now = 0;
 	struct ice_agent *a = ice_agent_new(&conf, &rng, now);
 	struct ice_mux *m = ice_mux_new(&rng);
-	ln_assert(ice_mux_add(m, a, a) == 0);
+	struct ice_mux_slot slot = { .owner = a };
+	ice_mux_set(m, &slot, conf.local.ufrag, a);
 	ice_cand_init(&c, ICE_CAND_HOST, &host, NULL, local.ufrag, &rng);
 	ln_assert(ice_agent_add_local(a, now, &c) == 0);
 	struct cursor in = cursor_of(slice_of(data, size));

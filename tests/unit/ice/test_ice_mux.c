@@ -22,6 +22,7 @@ static const struct ln_rng rng = { fill, &seed };
 struct member {
 	struct ice_agent *agent;
 	struct ice_cred cred;
+	struct ice_mux_slot slot;
 };
 
 static struct member members[AGENTS];
@@ -40,8 +41,9 @@ static void finds_each(void **state)
 		ice_cred_generate(&conf.local, &rng);
 		members[i].cred = conf.local;
 		members[i].agent = ice_agent_new(&conf, &rng, 0);
-		assert_int_equal(ice_mux_add(m, members[i].agent, &members[i]), 0);
-		assert_int_equal(ice_mux_add(m, members[i].agent, &members[i]), LN_E_CONFLICT);
+		members[i].slot.owner = &members[i];
+		ice_mux_set(m, &members[i].slot, members[i].cred.ufrag, members[i].agent);
+		ice_mux_set(m, &members[i].slot, members[i].cred.ufrag, members[i].agent);
 		ice_cand_init(&c, ICE_CAND_HOST, &host, NULL, "", &rng);
 		assert_int_equal(ice_agent_add_local(members[i].agent, 0, &c), 0);
 		assert_int_equal(ice_agent_set_remote(members[i].agent, 0, &theirs), 0);
@@ -70,8 +72,8 @@ static void finds_each(void **state)
 		assert_int_equal(ice_agent_input(owner->agent, 1, &peer, s), 0);
 	}
 	for (size_t i = 0; i < AGENTS; i += 2) {
-		ice_mux_remove(m, members[i].agent);
-		ice_mux_remove(m, members[i].agent);
+		ice_mux_set(m, &members[i].slot, "", NULL);
+		ice_mux_set(m, &members[i].slot, "", NULL);
 		ice_agent_free(members[i].agent);
 	}
 	assert_int_equal(ice_mux_count(m), AGENTS / 2);
@@ -81,8 +83,37 @@ static void finds_each(void **state)
 		ice_agent_free(members[i].agent);
 }
 
+/* Random bytes that begin a transaction are drawn again until they are nobody else's. */
+static void same_prefix(void **state)
+{
+	uint64_t same = 99;
+	struct ln_rng twin = { fill, &same };
+	struct ice_agent_conf conf = { 0 };
+	struct member a = { 0 }, b = { 0 };
+	struct ice_mux *m = ice_mux_new(&rng);
+	a.agent = ice_agent_new(&conf, &twin, 0);
+	same = 99;
+	b.agent = ice_agent_new(&conf, &twin, 0);
+	assert_true(slice_equal(ice_agent_tid_prefix(a.agent), ice_agent_tid_prefix(b.agent)));
+	ice_mux_set(m, &a.slot, "own-a", a.agent);
+	ice_mux_set(m, &b.slot, "own-b", b.agent);
+	assert_false(slice_equal(ice_agent_tid_prefix(a.agent), ice_agent_tid_prefix(b.agent)));
+	/* A ufrag belongs to the first that has it; an agent alone is told by its answers. */
+	ice_mux_set(m, &b.slot, "own-a", b.agent);
+	assert_int_equal(ice_mux_count(m), 1);
+	assert_string_equal(a.slot.ufrag, "own-a");
+	ice_mux_set(m, &a.slot, "", NULL);
+	ice_mux_set(m, &b.slot, "own-a", b.agent);
+	assert_int_equal(ice_mux_count(m), 1);
+	ice_mux_free(m); /* with slots in it */
+	assert_false(b.slot.has_prefix);
+	ice_agent_free(a.agent);
+	ice_agent_free(b.agent);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(finds_each) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(finds_each),
+					    cmocka_unit_test(same_prefix) };
 	return cmocka_run_group_tests_name("ice_mux", tests, NULL, NULL);
 }

@@ -269,6 +269,39 @@ static void test_early_candidates(void **state)
 	pair_fini(&w);
 }
 
+/* Candidates without their offer: it was lost, and ours goes out soon instead of in seconds. */
+static void test_lost_offer(void **state)
+{
+	(void)state;
+	pair_init(&w, (struct peer_conn_conf){ 0 });
+	w.side[0].deaf_signal = w.side[1].deaf_signal = true;
+	pair_run(&w, w.now + 15 * LN_SEC); /* the next offer would come some 10 s from here */
+	unsigned offers = pair_count(&w.side[0], SIGNAL_OFFER);
+	pair_run(&w, w.now + LN_SEC);
+	assert_int_equal(pair_count(&w.side[0], SIGNAL_OFFER), offers);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(early(w.side[0].conn, 1001 + i, "RemoteUfragAbcde", w.now), 0);
+	pair_run(&w, w.now + 600 * LN_MSEC);
+	assert_int_equal(pair_count(&w.side[0], SIGNAL_OFFER), offers + 1);
+	pair_fini(&w);
+}
+
+/* Our candidates were lost: sent three times more, but not to a side that checks us already. */
+static void test_candidates_again(void **state)
+{
+	(void)state;
+	pair_init(&w, (struct peer_conn_conf){ 0 });
+	w.side[0].deaf_net = w.side[1].deaf_net = true;
+	pair_run(&w, w.now + 8 * LN_SEC);
+	assert_int_equal(pair_count(&w.side[0], SIGNAL_CANDIDATE), 4);
+	pair_fini(&w);
+	pair_init(&w, (struct peer_conn_conf){ 0 });
+	w.side[1].deaf_net = true; /* its checks arrive, ours do not */
+	pair_run(&w, w.now + 8 * LN_SEC);
+	assert_int_equal(pair_count(&w.side[0], SIGNAL_CANDIDATE), 2);
+	pair_fini(&w);
+}
+
 static void test_early_limits(void **state)
 {
 	(void)state;
@@ -486,6 +519,8 @@ int main(void)
 		cmocka_unit_test(test_no_ice),
 		cmocka_unit_test(test_early_candidates),
 		cmocka_unit_test(test_early_limits),
+		cmocka_unit_test(test_lost_offer),
+		cmocka_unit_test(test_candidates_again),
 		cmocka_unit_test(test_forwarded_port),
 		cmocka_unit_test(test_lazy),
 		cmocka_unit_test(test_sleeps_and_says_so),
