@@ -1,9 +1,9 @@
 #pragma once
 /*
- * The reverse of wg_split: joins consecutive TCP segments of a flow into super-packets for one
- * write to the TUN, without copying payload. Packets of a flow keep their order; what cannot be
- * joined passes as it is. Each segment's checksum is verified before it is joined, because the
- * super-packet gets a fresh one from the kernel.
+ * The reverse of wg_split: joins consecutive TCP segments, and UDP datagrams of one size, of a flow
+ * into super-packets for one write to the TUN, without copying payload. Packets of a flow keep
+ *their order; what cannot be joined passes as it is. Each segment's checksum is verified before it
+ *is joined, because the super-packet gets a fresh one from the kernel.
  *
  *	wg_merge_init -> wg_merge_add ... -> wg_merge_item(i) for i < n -> wg_merge_init
  *
@@ -21,23 +21,26 @@ struct wg_merge_item {
 	struct slice part[WG_MERGE_PARTS]; /* the first packet whole, then payloads */
 	unsigned nparts;
 	uint8_t *first;
+	unsigned protocol;
 	size_t l4;
 	size_t header;
 	size_t total;   /* bytes of all parts */
 	size_t segment; /* payload of the first packet */
-	uint32_t next;  /* expected sequence number */
+	uint32_t next;  /* expected: TCP sequence number; IPv4 identification of UDP without DF */
 	bool open;
 	bool push;
 };
 
 struct wg_merge {
+	bool udp;
 	unsigned n;
 	unsigned open[WG_MERGE_OPEN]; /* item numbers, newest last */
 	unsigned nopen;
 	struct wg_merge_item item[WG_MERGE_ITEMS];
 };
 
-void wg_merge_init(struct wg_merge *m);
+/* `udp`: whether the TUN takes joined datagrams. */
+void wg_merge_init(struct wg_merge *m, bool udp);
 /* False when there is no room: write the items out, init, and add again. n > 0. */
 LN_MUST_CHECK bool wg_merge_add(struct wg_merge *m, struct mslice packet);
 /* Finishes the headers of item i; afterwards nothing may be added before the next init. */

@@ -30,7 +30,7 @@ static int start_thread(struct uwg *u)
 
 static int open_all(struct uwg *u, const struct uwg_conf *conf, struct ln_fail *f)
 {
-	int r = uwg_tun_open(conf->ifname, conf->mtu, u->ifname, f);
+	int r = uwg_tun_open(conf->ifname, conf->mtu, u->ifname, &u->tun_udp, f);
 	if (r < 0)
 		return r;
 	u->tun = r;
@@ -68,7 +68,7 @@ static void start_core(struct uwg *u, const struct uwg_conf *conf)
 	u->tx_room = ln_calloc(UWG_TX_SLOTS, u->stride);
 	u->rx_room = ln_calloc(UWG_RX_MSGS, UWG_RX_ROOM);
 	u->poll_room = ln_alloc(WG_DEV_POLL_ROOM);
-	wg_merge_init(&u->merge);
+	wg_merge_init(&u->merge, u->tun_udp);
 }
 
 /* Everything but the thread, which has ended or never was. */

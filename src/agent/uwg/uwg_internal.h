@@ -68,9 +68,9 @@ void uwg_sock_recv(const struct uwg_sock *s, uint8_t *room, struct uwg_datagrams
 
 /* --- TUN -------------------------------------------------------------------------------------- */
 
-/* A descriptor, or -errno with the reason in words. */
+/* A descriptor, or -errno with the reason in words. ret_udp: it takes joined UDP datagrams too. */
 LN_MUST_CHECK int uwg_tun_open(const char *name, unsigned mtu, char ret_name[IF_NAMESIZE],
-			       struct ln_fail *f);
+			       bool *ret_udp, struct ln_fail *f);
 /* 0 or -errno; a packet the kernel does not like is no error. */
 LN_MUST_CHECK int uwg_tun_write(int fd, const struct wg_merge_item *it);
 
@@ -120,7 +120,8 @@ struct uwg {
 	unsigned mtu;
 	uint16_t port;
 	int tun;
-	int wake; /* eventfd */
+	bool tun_udp; /* it takes joined UDP datagrams */
+	int wake;     /* eventfd */
 	struct uwg_sock sock[2];
 	pthread_t thread;
 

@@ -125,7 +125,7 @@ static void write_merged(struct uwg *u)
 		if (r < 0)
 			fail(u, r);
 	}
-	wg_merge_init(&u->merge);
+	wg_merge_init(&u->merge, u->tun_udp);
 }
 
 static void flush_rx(struct uwg *u, size_t n)

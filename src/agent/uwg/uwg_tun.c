@@ -30,15 +30,17 @@ static int set_link(const char *name, unsigned mtu)
 	return err;
 }
 
-static int set_offloads(int fd)
+static int set_offloads(int fd, bool *ret_udp)
 {
 	const unsigned base = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
-	if (ioctl(fd, TUNSETOFFLOAD, base | TUN_F_USO4 | TUN_F_USO6) == 0)
+	*ret_udp = ioctl(fd, TUNSETOFFLOAD, base | TUN_F_USO4 | TUN_F_USO6) == 0;
+	if (*ret_udp)
 		return 0;
 	return ioctl(fd, TUNSETOFFLOAD, base) < 0 ? -errno : 0;
 }
 
-int uwg_tun_open(const char *name, unsigned mtu, char ret_name[IF_NAMESIZE], struct ln_fail *f)
+int uwg_tun_open(const char *name, unsigned mtu, char ret_name[IF_NAMESIZE], bool *ret_udp,
+		 struct ln_fail *f)
 {
 	struct ifreq r = { .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR };
 	if (strlen(name) >= IF_NAMESIZE)
@@ -62,7 +64,7 @@ int uwg_tun_open(const char *name, unsigned mtu, char ret_name[IF_NAMESIZE], str
 			       ln_strerror(err),
 			       err == -EPERM ? " (needs the capability net_admin)" : "");
 	}
-	err = set_offloads(fd);
+	err = set_offloads(fd, ret_udp);
 	if (err == 0)
 		err = set_link(r.ifr_name, mtu);
 	if (err != 0) {

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct wg_merge merge;
 	struct wg_split s;
 	int n;
-	wg_merge_init(&merge);
+	wg_merge_init(&merge, true);
 	if (wg_split_init(&s, slice_of(data, size)) < 0)
 		return 0;
 	for (unsigned i = 0; i < PACKETS; i++) {
@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (n <= 0)
 			break;
 		if (!wg_merge_add(&merge, mslice_of(packet[i], (size_t)n))) {
-			wg_merge_init(&merge);
+			wg_merge_init(&merge, true);
 			ln_assert(wg_merge_add(&merge, mslice_of(packet[i], (size_t)n)));
 		}
 	}

@@ -213,7 +213,7 @@ static void test_round_trip(void **state)
 		struct slice f = make_frame(family, WG_OFFLOAD_TCP, 30000, 1000);
 		frame[10 + (family == 4 ? 20 : 40) + 13] &= 0x7f; /* CWR is never joined */
 		split_all(f);
-		wg_merge_init(&merge);
+		wg_merge_init(&merge, true);
 		for (unsigned i = 0; i < nout; i++)
 			add(i);
 		assert_int_equal(merge.n, 1);
@@ -243,7 +243,7 @@ static void split_plain(size_t payload)
 static void test_not_joined(void **state)
 {
 	split_plain(8000);
-	wg_merge_init(&merge);
+	wg_merge_init(&merge, true);
 	add(0);
 	add(2); /* a gap */
 	add(1); /* late */
@@ -252,7 +252,7 @@ static void test_not_joined(void **state)
 
 	split_plain(8000);
 	out[1][60] ^= 1; /* damaged payload: keeps its wrong checksum */
-	wg_merge_init(&merge);
+	wg_merge_init(&merge, true);
 	add(0);
 	add(1);
 	add(2);
@@ -260,18 +260,119 @@ static void test_not_joined(void **state)
 
 	split_plain(8000);
 	out[1][8]--; /* another TTL; its checksum is the IP header's only */
-	wg_merge_init(&merge);
+	wg_merge_init(&merge, true);
 	add(0);
 	add(1);
 	assert_int_equal(merge.n, 2);
 
 	split_plain(2500);
-	wg_merge_init(&merge);
+	wg_merge_init(&merge, true);
 	add(0);
 	add(1);
 	add(2); /* the short one ends the item */
 	assert_int_equal(merge.n, 1);
 	assert_false(merge.item[0].open);
+}
+
+static void split_udp(unsigned family, size_t payload)
+{
+	split_all(make_frame(family, WG_OFFLOAD_UDP, payload, 1000));
+}
+
+static void test_udp_round_trip(void **state)
+{
+	for (unsigned family = 4; family <= 6; family += 2) {
+		uint8_t joined[10000];
+		size_t n = 0;
+		split_udp(family, 7300);
+		wg_merge_init(&merge, true);
+		for (unsigned i = 0; i < nout; i++)
+			add(i);
+		assert_int_equal(merge.n, 1);
+		assert_false(merge.item[0].open); /* the short one ends it */
+		const struct wg_merge_item *it = wg_merge_item(&merge, 0);
+		for (unsigned i = 0; i < it->nparts; i++) {
+			memcpy(joined + n, it->part[i].p, it->part[i].n);
+			n += it->part[i].n;
+		}
+		assert_memory_equal(joined, frame + 10, n);
+		assert_int_equal(n, 7300 + (family == 4 ? 28 : 48));
+		assert_int_equal(it->vnet.gso_type, WG_VNET_GSO_UDP);
+		assert_int_equal(it->vnet.gso_size, 1000);
+		assert_int_equal(it->vnet.csum_offset, 6);
+		split_udp(family, 7300); /* a TUN that does not take them */
+		wg_merge_init(&merge, false);
+		for (unsigned i = 0; i < nout; i++)
+			add(i);
+		assert_int_equal(merge.n, nout);
+	}
+}
+
+/* Without DF the identification of an IPv4 datagram means something. */
+static void clear_df(unsigned i, uint16_t id)
+{
+	out[i][6] = 0;
+	wg_offload_put16(out[i] + 4, id);
+}
+
+static void test_udp_not_joined(void **state)
+{
+	split_udp(4, 3000);
+	out[1][26] = out[1][27] = 0; /* sent without a checksum */
+	wg_merge_init(&merge, true);
+	add(0);
+	add(1);
+	add(2);
+	assert_int_equal(merge.n, 3);
+
+	split_udp(4, 3000);
+	out[1][500] ^= 1;
+	wg_merge_init(&merge, true);
+	add(0);
+	add(1);
+	assert_int_equal(merge.n, 2);
+
+	split_udp(4, 3000);
+	clear_df(0, 0xffff);
+	clear_df(1, 0);
+	clear_df(2, 2);
+	wg_merge_init(&merge, true);
+	add(0);
+	add(1);
+	assert_int_equal(merge.n, 1); /* 65535 and then 0 */
+	add(2);
+	assert_int_equal(merge.n, 2);
+
+	split_udp(4, 3000);
+	wg_merge_init(&merge, true);
+	add(0);
+	out[1][1] = 3; /* congestion was met by one of them only */
+	add(1);
+	assert_int_equal(merge.n, 2);
+
+	split_udp(4, 2300);
+	wg_merge_init(&merge, true);
+	add(2);
+	add(0); /* longer than the first */
+	assert_int_equal(merge.n, 2);
+}
+
+/* Every length and alignment around the wide loop, against the definition. */
+static void test_sum(void **state)
+{
+	for (size_t i = 0; i < 4096; i++)
+		frame[i] = (uint8_t)(i * 40503 >> 4);
+	memset(frame + 4096, 0xff, 4096); /* as many carries as there can be */
+	for (size_t at = 0; at < 9; at++)
+		for (size_t n = 0; n < 400; n++) {
+			const uint8_t *p = frame + (n % 2 != 0 ? 4096 : 0) + at;
+			uint8_t got[2];
+			wg_offload_store_partial(got, wg_offload_sum(0, p, n));
+			assert_int_equal(wg_offload_be16(got), slow_sum(p, n, 0));
+		}
+	uint8_t got[2];
+	wg_offload_store_partial(got, wg_offload_sum(0, frame, 65535));
+	assert_int_equal(wg_offload_be16(got), slow_sum(frame, 65535, 0));
 }
 
 /* A pure ACK between data of its flow is not overtaken. */
@@ -282,7 +383,7 @@ static void test_order_within_flow(void **state)
 	memcpy(ack, out[1], 52);
 	len[10] = 52;
 	wg_offload_put16(ack + 2, 52);
-	wg_merge_init(&merge);
+	wg_merge_init(&merge, true);
 	add(0);
 	add(10);
 	add(1);
@@ -297,7 +398,7 @@ static void test_limits(void **state)
 	make_frame(4, WG_OFFLOAD_TCP, 100, 1);
 	frame[10 + 20 + 13] = 0x10;
 	split_all(slice_of(frame, 10 + 52 + 100));
-	wg_merge_init(&merge);
+	wg_merge_init(&merge, true);
 	for (unsigned i = 0; i < 100; i++)
 		add(i);
 	assert_int_equal(merge.n, 2);
@@ -305,7 +406,7 @@ static void test_limits(void **state)
 	assert_int_equal(merge.item[1].nparts, 100 - WG_MERGE_PARTS);
 
 	split_all(make_frame(4, WG_OFFLOAD_UDP, 10, 0));
-	wg_merge_init(&merge);
+	wg_merge_init(&merge, false);
 	for (unsigned i = 0; i < WG_MERGE_ITEMS; i++)
 		add(0);
 	assert_false(wg_merge_add(&merge, mslice_of(out[0], len[0])));
@@ -318,7 +419,8 @@ int main(void)
 		cmocka_unit_test(test_whole),      cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_small_room), cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_not_joined), cmocka_unit_test(test_order_within_flow),
-		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_limits),     cmocka_unit_test(test_udp_round_trip),
+		cmocka_unit_test(test_sum),        cmocka_unit_test(test_udp_not_joined),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
