@@ -125,6 +125,7 @@ void peer_conn_wake(struct peer_conn *p, ln_time now)
 {
 	p->heard_at = now;
 	peer_conn_open(p, now);
+	peer_guard_hurry(p, now);
 }
 
 void peer_conn_set_lazy(struct peer_conn *p, ln_time now, bool lazy)
@@ -163,6 +164,7 @@ int peer_conn_signal(struct peer_conn *p, ln_time now, const struct signal_body 
 	bool was_idle = p->state == PEER_IDLE;
 	p->heard_at = now;
 	peer_conn_open(p, now);
+	peer_guard_hurry(p, now);
 	if (m->type == SIGNAL_CANDIDATE)
 		return peer_nego_candidate(p, now, m->payload);
 	int err = peer_nego_offer(p, now, m, m->type == SIGNAL_ANSWER);
@@ -234,6 +236,14 @@ void peer_conn_reset_guard(struct peer_conn *p, ln_time now, bool at_once)
 	if (p->state == PEER_IDLE)
 		return;
 	peer_guard_reset(p, now, at_once ? 0 : p->conf.guard_reset);
+}
+
+void peer_conn_pace(struct peer_conn *p, ln_time now, ln_time by)
+{
+	if (p->state == PEER_IDLE || p->guard_at > now || by <= 0)
+		return;
+	p->guard_at = now + by;
+	p->guard_paced = true;
 }
 
 void peer_conn_restart(struct peer_conn *p, ln_time now)

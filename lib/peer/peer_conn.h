@@ -140,6 +140,9 @@ int peer_conn_stun(struct peer_conn *p, ln_time now, const struct ip_ep *from, s
 void peer_conn_local_changed(struct peer_conn *p, ln_time now);
 /* Signal is back, or addresses changed: offer soon again (spec 5.4 "resets"). at_once: now. */
 void peer_conn_reset_guard(struct peer_conn *p, ln_time now, bool at_once);
+/* An offer that is due now, together with those of many other peers, waits `by` (spec 5.15). A
+ * packet for this peer or a message from it ends the waiting. */
+void peer_conn_pace(struct peer_conn *p, ln_time now, ln_time by);
 /* The path in use cannot work any more (its address is gone): negotiate anew. */
 void peer_conn_restart(struct peer_conn *p, ln_time now);
 /* WireGuard made a session with this peer. */

@@ -18,13 +18,23 @@ void peer_guard_start(struct peer_conn *p, ln_time now)
 	p->guard_cap = 30 * LN_SEC + rng_below64(p->rng, 15 * LN_SEC);
 	p->guard_interval = p->conf.guard_first;
 	p->guard_early = 0;
+	p->guard_paced = false;
 	p->guard_at = now;
+}
+
+void peer_guard_hurry(struct peer_conn *p, ln_time now)
+{
+	if (!p->guard_paced)
+		return;
+	p->guard_paced = false;
+	p->guard_at = ln_time_min(p->guard_at, now);
 }
 
 void peer_guard_reset(struct peer_conn *p, ln_time now, ln_time after)
 {
 	p->guard_interval = p->conf.guard_reset;
 	p->guard_early = LN_COUNT(peer_guard_early);
+	p->guard_paced = false;
 	p->guard_at = now + after;
 }
 
@@ -41,6 +51,7 @@ void peer_guard_run(struct peer_conn *p, ln_time now)
 {
 	if (p->state == PEER_IDLE || now < p->guard_at)
 		return;
+	p->guard_paced = false;
 	/* A negotiation nobody has confirmed yet may rest on a lost answer: keep offering. */
 	bool busy = p->ice != NULL && (p->confirmed || p->state == PEER_CONNECTED);
 	if (!busy)

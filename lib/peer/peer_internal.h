@@ -7,6 +7,7 @@
 #include "lib/peer/peer_conn.h"
 
 #define PEER_CANDS_MAX (PEER_LOCAL_HOSTS_MAX + PEER_LOCAL_SRFLX_MAX)
+#define PEER_CANDS_STEP 4
 #define PEER_EARLY_PACKETS 4
 #define PEER_EARLY_PACKET_MAX 320
 
@@ -46,6 +47,7 @@ struct peer_conn {
 	ln_time guard_interval;
 	ln_time guard_cap;
 	unsigned guard_early; /* early intervals used */
+	bool guard_paced;     /* guard_at was put off */
 
 	/* signalling */
 	bool want_offer, want_answer, want_go_idle;
@@ -53,9 +55,9 @@ struct peer_conn {
 	bool announced;    /* an offer or answer of this session was taken by the server */
 	bool offer_failed; /* the last one was not */
 	ln_time repeat_at;
-	unsigned repeats; /* of the candidates, since the last announcement */
-	struct peer_cand cands[PEER_CANDS_MAX];
-	unsigned ncands;
+	unsigned repeats;        /* of the candidates, since the last announcement */
+	struct peer_cand *cands; /* of this opening; null when idle, most peers are */
+	unsigned ncands, cap_cands;
 
 	/* negotiation */
 	struct ice_cred cred; /* one pair per opening (spec 2.2) */
@@ -105,6 +107,8 @@ void peer_conn_endpoint_clear(struct peer_conn *p, bool reset);
 void peer_guard_start(struct peer_conn *p, ln_time now);
 /* The next tick is not before `after` from now; budget as after a loss. */
 void peer_guard_reset(struct peer_conn *p, ln_time now, ln_time after);
+/* Ends what peer_conn_pace() began. */
+void peer_guard_hurry(struct peer_conn *p, ln_time now);
 void peer_guard_run(struct peer_conn *p, ln_time now);
 
 /* peer_nego.c */

@@ -33,8 +33,18 @@ static struct peer_cand *peer_nego_find_cand(struct peer_conn *p, const struct i
 
 static struct peer_cand *peer_nego_cand_slot(struct peer_conn *p)
 {
-	if (p->ncands < PEER_CANDS_MAX)
+	if (p->ncands < p->cap_cands)
 		return &p->cands[p->ncands++];
+	if (p->ncands < PEER_CANDS_MAX) {
+		unsigned cap = LN_MIN(p->cap_cands + PEER_CANDS_STEP, PEER_CANDS_MAX);
+		struct peer_cand *v = ln_calloc(cap, sizeof(*v));
+		if (p->ncands > 0)
+			memcpy(v, p->cands, p->ncands * sizeof(*v));
+		free(p->cands);
+		p->cands = v;
+		p->cap_cands = cap;
+		return &p->cands[p->ncands++];
+	}
 	for (unsigned i = 0; i < p->ncands; i++)
 		if (p->cands[i].gone)
 			return &p->cands[i];
@@ -166,6 +176,9 @@ void peer_nego_fini(struct peer_conn *p)
 	free(p->early_packets);
 	p->early_packets = NULL;
 	p->nearly_packets = 0;
+	free(p->cands);
+	p->cands = NULL;
+	p->ncands = p->cap_cands = 0;
 	ct_wipe(&p->cred, sizeof(p->cred));
 	ct_wipe(&p->remote_cred, sizeof(p->remote_cred));
 }

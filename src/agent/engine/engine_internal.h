@@ -103,6 +103,8 @@ struct engine_peer *engine_peer_add(struct engine *e, const struct netmap_peer *
 				    const struct ip_prefix *allowed, size_t nallowed);
 void engine_peer_remove(struct engine_peer *p);
 void engine_peer_set_lazy(struct engine_peer *p);
+/* The offer of a peer that has just been opened together with `n` peers in all. */
+void engine_peer_pace(struct engine_peer *p, size_t n);
 void engine_peer_stun(struct engine *e, const struct ip_ep *from, struct slice pkt);
 void engine_peer_due(struct ev_timer *t);
 /* Every peer: our addresses changed. */

@@ -89,7 +89,7 @@ static bool engine_map_allowed_same(const struct engine_peer *p, const struct ip
 }
 
 static void engine_map_one_peer(struct engine *e, const struct netmap_peer *m,
-				const struct ip_prefix *allowed, size_t nallowed)
+				const struct ip_prefix *allowed, size_t nallowed, size_t closed)
 {
 	const char *version = m->agent_version != NULL ? m->agent_version : "";
 	const char *fqdn = m->fqdn != NULL ? m->fqdn : "";
@@ -107,6 +107,7 @@ static void engine_map_one_peer(struct engine *e, const struct netmap_peer *m,
 			return;
 		}
 		p->marked = true;
+		engine_peer_pace(p, closed);
 		engine_peer_drive(p);
 		return;
 	}
@@ -115,7 +116,10 @@ static void engine_map_one_peer(struct engine *e, const struct netmap_peer *m,
 		free(p->fqdn);
 		p->fqdn = ln_strdup(fqdn);
 	}
+	bool idle = peer_conn_state(p->conn) == PEER_IDLE;
 	engine_peer_set_lazy(p);
+	if (idle)
+		engine_peer_pace(p, closed);
 	engine_peer_drive(p);
 }
 
@@ -135,13 +139,16 @@ static void engine_map_peers(struct engine *e, const struct netmap *m)
 {
 	size_t n, at = 0;
 	struct engine_claim *claims = engine_map_claims(e, m, &n);
+	size_t closed = m->npeers; /* or new: all that this map can open */
 	map_for_each(node, &e->peers)
 		map_entry(node, struct engine_peer, node)->marked = false;
 	if (!m->peers_is_empty) {
 		for (size_t i = 0; i < m->npeers; i++) {
 			struct engine_peer *p = engine_peer_find(e, &m->peers[i].key);
-			if (p != NULL)
-				p->marked = true;
+			if (p == NULL)
+				continue;
+			p->marked = true;
+			closed -= peer_conn_state(p->conn) != PEER_IDLE;
 		}
 	}
 	engine_map_remove_unmarked(e);
@@ -152,7 +159,7 @@ static void engine_map_peers(struct engine *e, const struct netmap *m)
 			if (!claims[at].refused)
 				allowed[count++] = claims[at].prefix;
 		if (!wg_key_equal(&m->peers[i].key, &e->own))
-			engine_map_one_peer(e, &m->peers[i], allowed, count);
+			engine_map_one_peer(e, &m->peers[i], allowed, count, closed);
 	}
 	free(claims);
 }

@@ -9,6 +9,9 @@
 #include "src/obs/obs_log.h"
 
 #define ENGINE_POLL_MAX 2048 /* outputs of one peer in one turn: more is a mistake of ours */
+/* So many offers at once are spread over 50 ms times the root of their number (spec 5.15). */
+#define ENGINE_PACE_FROM 16
+#define ENGINE_PACE_STEP (50 * LN_MSEC)
 /* From here on an agent understands GO_IDLE (spec signal-and-connection 5.10). */
 #define ENGINE_LAZY_VERSION "0.45.0"
 
@@ -245,6 +248,16 @@ void engine_peer_set_lazy(struct engine_peer *p)
 	peer_conn_set_lazy(p->conn, ev_now(), engine_peer_may_sleep(p->engine, p->version));
 }
 
+void engine_peer_pace(struct engine_peer *p, size_t n)
+{
+	size_t root = 1;
+	if (n < ENGINE_PACE_FROM)
+		return;
+	while (root * root < n)
+		root++;
+	peer_conn_pace(p->conn, ev_now(), rng_below64(ev_rng(), root * ENGINE_PACE_STEP));
+}
+
 void engine_peer_local_changed(struct engine *e)
 {
 	map_for_each(n, &e->peers) {
@@ -259,11 +272,15 @@ void engine_peer_local_changed(struct engine *e)
 
 void engine_peer_reset_all(struct engine *e, bool at_once)
 {
+	size_t open = 0;
+	map_for_each(n, &e->peers)
+		open += peer_conn_state(map_entry(n, struct engine_peer, node)->conn) != PEER_IDLE;
 	map_for_each(n, &e->peers) {
 		struct engine_peer *p = map_entry(n, struct engine_peer, node);
 		if (peer_conn_state(p->conn) == PEER_IDLE)
 			continue;
 		peer_conn_reset_guard(p->conn, ev_now(), at_once);
+		engine_peer_pace(p, open);
 		heap_set(&e->due, &p->due, ev_now());
 	}
 	ev_timer_at(&e->timer, heap_deadline(&e->due));

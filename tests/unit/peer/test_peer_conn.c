@@ -269,6 +269,28 @@ static void test_early_candidates(void **state)
 	pair_fini(&w);
 }
 
+/* One of a thousand that open at once: its offer waits, but not when it is needed. */
+static void test_pace(void **state)
+{
+	(void)state;
+	pair_init(&w, (struct peer_conn_conf){ 0 });
+	w.side[1].deaf_signal = true;
+	peer_conn_pace(w.side[0].conn, w.now, 900 * LN_MSEC);
+	peer_conn_pace(w.side[1].conn, w.now, 30 * LN_SEC);
+	pair_run(&w, w.now + 800 * LN_MSEC);
+	assert_int_equal(pair_count(&w.side[0], SIGNAL_OFFER), 0);
+	pair_run(&w, w.now + 150 * LN_MSEC);
+	assert_int_equal(pair_count(&w.side[0], SIGNAL_OFFER), 1);
+	peer_conn_pace(w.side[0].conn, w.now, LN_SEC); /* none is due */
+	pair_run(&w, w.now + 350 * LN_MSEC);
+	assert_int_equal(pair_count(&w.side[0], SIGNAL_OFFER), 2);
+	assert_int_equal(pair_count(&w.side[1], SIGNAL_OFFER), 0);
+	peer_conn_wake(w.side[1].conn, w.now);
+	pair_settle(&w);
+	assert_int_equal(pair_count(&w.side[1], SIGNAL_OFFER), 1);
+	pair_fini(&w);
+}
+
 /* Candidates without their offer: it was lost, and ours goes out soon instead of in seconds. */
 static void test_lost_offer(void **state)
 {
@@ -519,6 +541,7 @@ int main(void)
 		cmocka_unit_test(test_no_ice),
 		cmocka_unit_test(test_early_candidates),
 		cmocka_unit_test(test_early_limits),
+		cmocka_unit_test(test_pace),
 		cmocka_unit_test(test_lost_offer),
 		cmocka_unit_test(test_candidates_again),
 		cmocka_unit_test(test_forwarded_port),
