@@ -41,6 +41,17 @@ int box_seal(const struct box_key *k, const struct ln_rng *rng, struct slice pla
 	return box_seal_nonce(k, nonce, plain, dst);
 }
 
+int box_seal_in_place(const struct box_key *k, const struct ln_rng *rng, struct mslice buf)
+{
+	if (buf.n < BOX_OVERHEAD || buf.n > INT_MAX)
+		return LN_E_LIMIT;
+	uint8_t *nonce = buf.p, *tag = buf.p + BOX_NONCE_LEN, *text = buf.p + BOX_OVERHEAD;
+	rng_fill(rng, nonce, BOX_NONCE_LEN);
+	if (crypto_box_detached_afternm(text, tag, text, buf.n - BOX_OVERHEAD, nonce, k->k) != 0)
+		return LN_E_INTERNAL;
+	return (int)buf.n;
+}
+
 int box_open(const struct box_key *k, struct slice body, struct mslice dst)
 {
 	uint8_t none[1];

@@ -25,6 +25,9 @@ LN_MUST_CHECK int box_key_init(struct box_key *ret, const struct wg_secret *mine
 /* Writes plain.n + BOX_OVERHEAD bytes to dst. LN_E_LIMIT when dst is smaller. Bytes written. */
 LN_MUST_CHECK int box_seal(const struct box_key *k, const struct ln_rng *rng, struct slice plain,
 			   struct mslice dst);
+/* The plain text stands at buf.p + BOX_OVERHEAD and is sealed where it is, to all of buf. */
+LN_MUST_CHECK int box_seal_in_place(const struct box_key *k, const struct ln_rng *rng,
+				    struct mslice buf);
 /* Same with a given nonce: for test vectors. */
 LN_MUST_CHECK int box_seal_nonce(const struct box_key *k, const uint8_t nonce[BOX_NONCE_LEN],
 				 struct slice plain, struct mslice dst);

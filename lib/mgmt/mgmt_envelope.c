@@ -1,4 +1,5 @@
 #include "lib/mgmt/mgmt_internal.h"
+#include "lib/mgmt/mgmt_put.h"
 
 #include "proto/proto_scan.h"
 
@@ -40,6 +41,16 @@ void mgmt_envelope_write(struct str *dst, const struct wg_key *key, struct slice
 	proto_put_bytes(dst, ENVELOPE_KEY, slice_str(text));
 	if (body.n > 0)
 		proto_put_bytes(dst, ENVELOPE_BODY, body);
+}
+
+size_t mgmt_envelope_head(uint8_t dst[MGMT_ENVELOPE_HEAD_MAX], const struct wg_key *key,
+			  size_t nbody)
+{
+	char text[WG_KEY_TEXT];
+	wg_key_format(key, text);
+	uint8_t *p = mgmt_put_bytes(dst, ENVELOPE_KEY, text, strlen(text));
+	p = mgmt_put_head(p, ENVELOPE_BODY, nbody);
+	return (size_t)(p - dst);
 }
 
 int mgmt_server_key_read(struct slice msg, struct wg_key *ret)

@@ -25,6 +25,10 @@ struct mgmt_envelope {
 LN_MUST_CHECK int mgmt_envelope_read(struct slice msg,
 				     struct mgmt_envelope *ret); /* body: in place */
 void mgmt_envelope_write(struct str *dst, const struct wg_key *key, struct slice body);
+/* The same in front of a body of nbody bytes (at least one) that follows; bytes written. */
+#define MGMT_ENVELOPE_HEAD_MAX 64
+size_t mgmt_envelope_head(uint8_t dst[MGMT_ENVELOPE_HEAD_MAX], const struct wg_key *key,
+			  size_t nbody);
 
 /* ServerKeyResponse */
 LN_MUST_CHECK int mgmt_server_key_read(struct slice msg, struct wg_key *ret);

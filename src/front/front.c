@@ -18,7 +18,8 @@
 
 #define LISTEN_MAX 8
 #define ROWS_MAX 64
-#define FD_RESERVE 64 /* descriptors left for the store, logs and the like */
+#define FD_RESERVE 64           /* descriptors left for the store, logs and the like */
+#define SHED_AFTER (2 * LN_SEC) /* of silence, when others wait to be let in */
 #define KEEP_ALIVE (60 * LN_SEC)
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define PREFACE_LEN 24
@@ -37,7 +38,9 @@ struct front {
 	size_t nrows;
 	struct list conns;
 	size_t nconns;
-	size_t half_open;
+	struct list half_open; /* connections, oldest first */
+	size_t nhalf_open;
+	struct ev_timer shed_timer; /* runs while the listeners are paused */
 	struct front_sources sources;
 	bool draining;
 	struct ev_timer drain_timer;
@@ -57,6 +60,8 @@ struct front_conn {
 	struct front_http1 *http1;
 	struct ip_ep peer;
 	struct ev_timer timer; /* the first request; later keep-alive of HTTP/1.1 */
+	struct list half_link; /* in front.half_open until it has said what it is */
+	ln_time since;
 	bool half_open;
 	bool ended;
 	bool over; /* waits for the peer's FIN */
@@ -66,11 +71,33 @@ struct front_conn {
 
 /* --- the end of a connection ------------------------------------------------------------------*/
 
+/*
+ * With too many connections that have not said what they are, nobody new is let in: a storm of
+ * agents waits in the kernel's queue for its turn. Who then stays silent loses his place.
+ */
+static void pause_check(struct front *fr)
+{
+	bool full = fr->nhalf_open >= fr->limits.max_half_open;
+	for (size_t i = 0; i < fr->nlisten; i++)
+		net_listen_pause(fr->listen[i], full);
+	if (!full) {
+		ev_timer_stop(&fr->shed_timer);
+		return;
+	}
+	struct front_conn *oldest = list_entry(fr->half_open.next, struct front_conn, half_link);
+	ev_timer_at(&fr->shed_timer, oldest->since + SHED_AFTER);
+}
+
 static void not_half_open(struct front_conn *c)
 {
-	if (c->half_open && c->front != NULL)
-		c->front->half_open--;
+	struct front *fr = c->front;
+	if (!c->half_open || fr == NULL)
+		return;
 	c->half_open = false;
+	list_remove(&c->half_link);
+	fr->nhalf_open--;
+	if (fr->nhalf_open + 1 >= fr->limits.max_half_open)
+		pause_check(fr);
 }
 
 static void drain_check(struct front *fr)
@@ -100,6 +127,27 @@ static void conn_end(struct front_conn *c)
 		drain_check(c->front);
 	}
 	ev_defer_free(c->loop, c);
+}
+
+static void on_shed(struct ev_timer *t)
+{
+	struct front *fr = ln_container(t, struct front, shed_timer);
+	if (list_empty(&fr->half_open))
+		return;
+	struct front_conn *oldest = list_entry(fr->half_open.next, struct front_conn, half_link);
+	if (ev_now() < oldest->since + SHED_AFTER) {
+		pause_check(fr);
+		return;
+	}
+	if (log_limit_pass(&fr->refused_log, ev_now(), 5 * LN_SEC))
+		log_warn("front", "silent connection closed to make room",
+			 LOG_EP("peer", &oldest->peer),
+			 LOG_UINT("before", fr->refused_log.dropped));
+	if (oldest->h2 != NULL)
+		net_h2_close(oldest->h2, LN_E_TIMEOUT, "no SETTINGS, and others wait");
+	else
+		conn_end(oldest);
+	not_half_open(oldest);
 }
 
 static void on_conn_timer(struct ev_timer *t)
@@ -260,8 +308,6 @@ static const char *refusal(struct front *fr, const struct ip_ep *peer, struct fr
 {
 	if (fr->nconns >= fr->limits.max_conns)
 		return "too many connections";
-	if (fr->half_open >= fr->limits.max_half_open)
-		return "too many connections that have not said what they are";
 	*ret = front_source_take(&fr->sources, &peer->addr);
 	return *ret == NULL ? "too many connections of one source" : NULL;
 }
@@ -287,11 +333,15 @@ static void on_accept(void *user, int fd, const struct ip_ep *peer)
 		return;
 	}
 	c->half_open = true;
-	fr->half_open++;
+	c->since = ev_now();
+	list_add_tail(&fr->half_open, &c->half_link);
+	fr->nhalf_open++;
 	fr->nconns++;
 	list_add_tail(&fr->conns, &c->link);
 	ev_timer_init(&c->timer, fr->loop, on_conn_timer);
 	ev_timer_after(&c->timer, fr->limits.first_limit);
+	if (fr->nhalf_open >= fr->limits.max_half_open)
+		pause_check(fr);
 }
 
 /* --- rows -------------------------------------------------------------------------------------*/
@@ -385,6 +435,8 @@ int front_new(struct ev_loop *l, const struct front_conf *conf, struct front **r
 	fr->limits = conf->limits;
 	set_defaults(&fr->limits);
 	list_init(&fr->conns);
+	list_init(&fr->half_open);
+	ev_timer_init(&fr->shed_timer, l, on_shed);
 	front_sources_init(&fr->sources, fr->limits.max_per_source, ev_rng());
 	ev_timer_init(&fr->drain_timer, l, on_drain_limit);
 	int r = 0;
@@ -466,11 +518,13 @@ void front_free(struct front *fr)
 		}
 		front_source_give(&fr->sources, c->source);
 		list_remove(&c->link);
+		not_half_open(c);
 		c->front = NULL;
 		net_h2_close(c->h2, 0, "server ends");
 	}
 	front_sources_fini(&fr->sources);
 	ev_timer_fini(&fr->drain_timer);
+	ev_timer_fini(&fr->shed_timer);
 	net_tls_ctx_free(fr->tls);
 	free(fr->cert_file);
 	free(fr->key_file);

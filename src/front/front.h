@@ -20,7 +20,7 @@ struct grpc_server;
 struct front_limits {
 	unsigned max_conns;      /* 0 = what the descriptor limit allows, less a reserve */
 	unsigned max_per_source; /* one IPv4 address or IPv6 /64; 0 = 2048 */
-	unsigned max_half_open;  /* 0 = 500 */
+	unsigned max_half_open;  /* then nobody new is accepted; 0 = 500 */
 	ln_time first_limit;     /* TLS handshake and first request or preface; 0 = 10 s */
 	size_t max_body;         /* of a request that is not gRPC; 0 = 1 MiB */
 };

@@ -104,7 +104,7 @@ static int read_store(struct management *m, struct ln_fail *f)
 		return ln_fail(f, r, "cannot read the account: %s", ln_strerror(r));
 	r = store_peer_disconnect_all(m->store);
 	if (r >= 0)
-		r = management_snapshot_load(m->store, &m->snapshot);
+		r = management_snapshot_load(m->store, m->hash_seed, &m->snapshot);
 	if (r < 0)
 		return ln_fail(f, r, "cannot read the account: %s", ln_strerror(r));
 	return 0;

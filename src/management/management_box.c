@@ -117,6 +117,24 @@ int management_open(struct management *m, struct slice msg, struct arena *a,
 	return 0;
 }
 
+int management_send_plan(struct management *m, struct grpc_call *c, const struct box_key *box,
+			 const struct mgmt_plan *plan)
+{
+	uint8_t head[MGMT_ENVELOPE_HEAD_MAX];
+	size_t nbody = plan->size + BOX_OVERHEAD;
+	size_t nhead = mgmt_envelope_head(head, &m->key, nbody);
+	struct grpc_msg *msg = grpc_msg_new(nhead + nbody);
+	struct mslice to = grpc_msg_bytes(msg);
+	memcpy(to.p, head, nhead);
+	mgmt_plan_write(plan, to.p + nhead + BOX_OVERHEAD);
+	int r = box_seal_in_place(box, ev_rng(), mslice_of(to.p + nhead, nbody));
+	if (r < 0) {
+		grpc_msg_free(msg);
+		return r;
+	}
+	return grpc_call_send_msg(c, msg);
+}
+
 int management_send(struct management *m, struct grpc_call *c, const struct box_key *box,
 		    const struct str *plain)
 {

@@ -141,6 +141,9 @@ static void short_done(void *arg)
 	x->in_store = false;
 	if (x->changed)
 		management_changed(m, x->serial);
+	struct management_peer *p = management_peer_find(m, &x->req.key);
+	if (p != NULL && x->result != 0)
+		p->fast.serial = 0; /* its metadata is no longer that of its Sync */
 	if (x->result < 0 && x->result != LN_E_NOTFOUND) {
 		m->counters.store_errors++;
 		log_error("management", "the store failed", LOG_KEY("peer", &x->req.key),

@@ -11,11 +11,12 @@
 #include "lib/base/map.h"
 #include "lib/base/str.h"
 #include "lib/crypto/box.h"
-#include "lib/mgmt/mgmt_msg.h"
+#include "lib/mgmt/mgmt_plan.h"
 #include "lib/netmap/netmap_account.h"
 
 #include "src/ev/ev.h"
 #include "src/management/management.h"
+#include "src/management/management_fast.h"
 #include "src/net/net_grpc.h"
 #include "src/store/store.h"
 
@@ -32,6 +33,7 @@ struct management_stream;
 struct management_snapshot {
 	struct arena arena;
 	const struct netmap_account *account;
+	struct mgmt_shelf *shelf; /* parts of its maps; the loop's thread only */
 	uint64_t serial;
 	unsigned refs;
 };
@@ -49,6 +51,7 @@ struct management_peer {
 	uint64_t since; /* serial at which it was confirmed */
 	struct management_stream *stream;
 	struct grpc_call *job;
+	struct management_fast fast;     /* the map it has */
 	struct management_nonce *nonces; /* ring, oldest at `first` */
 	size_t nnonces, cap, first;
 };
@@ -63,7 +66,9 @@ struct management_push {
 	ln_time interval; /* grows in a burst */
 	struct ev_timer timer;
 	struct ev_timer work;
-	struct list dirty; /* streams that need a map */
+	struct list dirty;   /* streams that need a map */
+	struct list flights; /* streams whose map is on its way to a reader, oldest first */
+	size_t flying;       /* bytes of those maps */
 };
 
 struct management {
@@ -104,6 +109,9 @@ LN_MUST_CHECK int management_open(struct management *m, struct slice msg, struct
 /* Seals and queues one message. LN_E_LIMIT, LN_E_CLOSED as grpc_call_send. */
 LN_MUST_CHECK int management_send(struct management *m, struct grpc_call *c,
 				  const struct box_key *box, const struct str *plain);
+/* The same for a measured map, written and sealed where it is sent from. */
+LN_MUST_CHECK int management_send_plan(struct management *m, struct grpc_call *c,
+				       const struct box_key *box, const struct mgmt_plan *plan);
 struct management_peer *management_peer_find(struct management *m, const struct wg_key *key);
 /* The store knows this key (as of `serial`). */
 struct management_peer *management_peer_confirm(struct management *m, const struct wg_key *key,
@@ -141,12 +149,10 @@ LN_MUST_CHECK int management_meta_convert(const struct mgmt_meta *from, struct a
 /* --- management_push.c
  * ---------------------------------------------------------------------------- */
 
-/* management_hash.c: of everything the receiver is told except the serial. */
-uint64_t management_map_hash(const uint64_t seed[2], const struct netmap *map,
-			     const struct mgmt_map_options *opt);
 void management_push_init(struct management *m);
 void management_push_fini(struct management *m);
-LN_MUST_CHECK int management_snapshot_load(struct store *s, struct management_snapshot **ret);
+LN_MUST_CHECK int management_snapshot_load(struct store *s, const uint64_t seed[2],
+					   struct management_snapshot **ret);
 void management_snapshot_unref(struct management_snapshot *s);
 /* A commit raised the serial: reload, then tell the streams. */
 void management_changed(struct management *m, uint64_t serial);
@@ -154,13 +160,18 @@ void management_changed(struct management *m, uint64_t serial);
 void management_push_hurry(struct management *m, uint64_t serial);
 /* The stream wants the newest map as soon as its reader can take it. */
 void management_push_stream(struct management *m, struct management_stream *st);
+/* A map of `bytes` is queued for the stream's reader; 0: it is there, or the stream has ended. */
+void management_push_flight(struct management *m, struct management_stream *st, size_t bytes);
 
 /* --- management_sync.c
  * ---------------------------------------------------------------------------- */
 
 struct management_stream {
-	struct list all;   /* in management.streams */
-	struct list dirty; /* in management_push.dirty */
+	struct list all;         /* in management.streams */
+	struct list dirty;       /* in management_push.dirty */
+	struct list flight_link; /* in management_push.flights */
+	size_t flight;           /* bytes of the map in flight that count */
+	ln_time flight_at;
 	struct management *m;
 	struct grpc_call *call;       /* null once closed */
 	struct management_peer *peer; /* null before attach and after it was replaced */
@@ -170,12 +181,15 @@ struct management_stream {
 	uint64_t min_serial; /* of the first map */
 	uint64_t sent;       /* serial of the newest map sent */
 	uint64_t last_hash;
-	bool attached; /* may be marked connected: a disconnect is owed */
-	bool counted;  /* among the set-ups */
-	bool first;    /* the first map has been sent */
-	bool ended;    /* finish was called */
-	bool waiting;  /* for `writable` */
-	unsigned refs; /* the call; the job */
+	bool remember;                  /* fast path: `pending` is worth remembering */
+	bool skip;                      /* fast path: the first answer may be without a map */
+	struct management_fast pending; /* sent, not yet confirmed; serial 0: nothing */
+	bool attached;                  /* may be marked connected: a disconnect is owed */
+	bool counted;                   /* among the set-ups */
+	bool first;                     /* the first map has been sent */
+	bool ended;                     /* finish was called */
+	bool waiting;                   /* for `writable` */
+	unsigned refs;                  /* the call; the job */
 };
 
 /*

@@ -135,8 +135,11 @@ static void login_done(void *arg)
 	x->in_store = false;
 	if (x->changed)
 		management_changed(m, x->account.serial);
-	if (x->result >= 0)
-		management_peer_confirm(m, &x->req.key, &x->req.box, x->account.serial);
+	if (x->result >= 0) {
+		struct management_peer *p =
+			management_peer_confirm(m, &x->req.key, &x->req.box, x->account.serial);
+		p->fast.serial = 0; /* who logs in may have started anew */
+	}
 	if (x->registered) {
 		m->counters.registrations++;
 		log_info("management", "peer registered", LOG_KEY("peer", &x->req.key),

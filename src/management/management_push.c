@@ -15,9 +15,15 @@
 
 #define PUSH_INTERVAL_MIN (100 * LN_MSEC)
 #define PUSH_INTERVAL_MAX LN_SEC
-#define PUSH_RETRY LN_SEC          /* the store could not be read */
-#define PUSH_SLICE (5 * LN_MSEC)   /* computing maps before other work gets its turn */
-#define PUSH_ARENA_MAX (512 << 20) /* one map; 100,000 peers are about 100 MB */
+#define PUSH_RETRY LN_SEC         /* the store could not be read */
+#define PUSH_SLICE (5 * LN_MSEC)  /* computing maps before other work gets its turn */
+#define PUSH_ARENA_MAX (64 << 20) /* of one map; its parts are not in it */
+/*
+ * Maps that are with their readers' connections at once. A storm of them is served as fast as the
+ * readers take them, in bounded memory; who has not moved for a while no longer holds others up.
+ */
+#define PUSH_FLYING_MAX ((size_t)32 << 20)
+#define PUSH_STALLED (500 * LN_MSEC)
 
 struct load_job {
 	struct management *m;
@@ -25,7 +31,8 @@ struct load_job {
 	int result;
 };
 
-int management_snapshot_load(struct store *s, struct management_snapshot **ret)
+int management_snapshot_load(struct store *s, const uint64_t seed[2],
+			     struct management_snapshot **ret)
 {
 	struct management_snapshot *snap = ln_alloc(sizeof(*snap));
 	struct netmap_account *acc;
@@ -37,6 +44,7 @@ int management_snapshot_load(struct store *s, struct management_snapshot **ret)
 		return r;
 	}
 	snap->account = acc;
+	snap->shelf = mgmt_shelf_new(acc, seed, MGMT_SHELF_BYTES);
 	snap->serial = acc->serial;
 	*ret = snap;
 	return 0;
@@ -46,6 +54,7 @@ void management_snapshot_unref(struct management_snapshot *s)
 {
 	if (s == NULL || --s->refs > 0)
 		return;
+	mgmt_shelf_free(s->shelf);
 	arena_fini(&s->arena);
 	free(s);
 }
@@ -57,22 +66,55 @@ void management_push_stream(struct management *m, struct management_stream *st)
 	ev_timer_at(&m->push.work, ev_now());
 }
 
+void management_push_flight(struct management *m, struct management_stream *st, size_t bytes)
+{
+	struct management_push *p = &m->push;
+	bool full = p->flying >= PUSH_FLYING_MAX;
+	p->flying -= st->flight;
+	list_remove(&st->flight_link);
+	st->flight = bytes;
+	p->flying += bytes;
+	if (bytes > 0) {
+		st->flight_at = ev_now();
+		list_add_tail(&p->flights, &st->flight_link);
+	}
+	if (full && p->flying < PUSH_FLYING_MAX && !list_empty(&p->dirty) && !m->stopping)
+		ev_timer_at(&p->work, ev_now());
+}
+
+/* Whether another map may be made now; if not, the timer is set for when that may change. */
+static bool have_room(struct management *m)
+{
+	struct management_push *p = &m->push;
+	while (p->flying >= PUSH_FLYING_MAX && !list_empty(&p->flights)) {
+		struct management_stream *oldest =
+			list_entry(p->flights.next, struct management_stream, flight_link);
+		if (ev_now() - oldest->flight_at < PUSH_STALLED) {
+			ev_timer_at(&p->work, oldest->flight_at + PUSH_STALLED);
+			return false;
+		}
+		management_push_flight(m, oldest, 0);
+	}
+	return true;
+}
+
 static void feed_slice(struct ev_timer *t)
 {
 	struct management *m = ln_container(t, struct management, push.work);
 	ln_time end = ev_now() + PUSH_SLICE;
 	struct list *n;
-	while ((n = list_pop(&m->push.dirty)) != NULL) {
+	struct arena a;
+	arena_init(&a, PUSH_ARENA_MAX);
+	while (have_room(m) && (n = list_pop(&m->push.dirty)) != NULL) {
 		struct management_stream *st = list_entry(n, struct management_stream, dirty);
-		struct arena a;
-		arena_init(&a, PUSH_ARENA_MAX);
 		(void)management_stream_feed(st, &a); /* said and ended there */
-		arena_fini(&a);
+		arena_reset(&a);
 		if (ev_now() >= end) {
 			ev_timer_at(t, ev_now());
-			return;
+			break;
 		}
 	}
+	arena_fini(&a);
 }
 
 /* Everybody is offered the snapshot; who has waited for it goes first. */
@@ -102,7 +144,7 @@ static void load(struct management *m);
 static void load_work(struct store *s, void *arg)
 {
 	struct load_job *j = arg;
-	j->result = management_snapshot_load(s, &j->snapshot);
+	j->result = management_snapshot_load(s, j->m->hash_seed, &j->snapshot);
 }
 
 static void load_done(void *arg)
@@ -195,6 +237,7 @@ void management_push_init(struct management *m)
 	m->push.want = m->snapshot->serial;
 	m->push.interval = PUSH_INTERVAL_MIN;
 	list_init(&m->push.dirty);
+	list_init(&m->push.flights);
 	ev_timer_init(&m->push.timer, m->loop, push_timer);
 	ev_timer_init(&m->push.work, m->loop, feed_slice);
 }

@@ -23,7 +23,9 @@ struct sync_job {
 	struct arena arena;
 	struct management_request req;
 	bool has_meta;
+	bool store_meta; /* it is not known to be stored already */
 	struct store_meta meta;
+	uint64_t meta_hash;
 	/* filled on the store thread */
 	int result;
 	int applied;
@@ -38,6 +40,7 @@ static void stream_unref(struct management_stream *st)
 		return;
 	list_remove(&st->all);
 	list_remove(&st->dirty);
+	list_remove(&st->flight_link);
 	box_key_wipe(&st->box);
 	free(st);
 }
@@ -56,6 +59,7 @@ void management_stream_end(struct management_stream *st, enum grpc_status status
 	st->ended = true;
 	count_off(st);
 	list_remove(&st->dirty);
+	management_push_flight(st->m, st, 0);
 	if (st->peer != NULL && st->peer->stream == st)
 		st->peer->stream = NULL;
 	st->peer = NULL;
@@ -118,7 +122,7 @@ static void sync_job(struct store *s, void *arg)
 	struct sync_job *j = arg;
 	struct store_peer p;
 	int r = store_peer_find(s, &j->req.key, &j->arena, &p);
-	if (r == 0 && j->has_meta) {
+	if (r == 0 && j->store_meta) {
 		r = store_peer_set_meta(s, &p.id, &j->meta);
 		j->changed = r == 2;
 	}
@@ -142,8 +146,57 @@ static bool replayed(struct management_stream *st, struct management_peer *p,
 	return true;
 }
 
+/* --- the fast path: spec management-protocol 6.1
+ * ------------------------------------------------*/
+
+/*
+ * The stream is in the peer's slot already: every change reaches it, so the serial cannot move
+ * unseen (gap 10). That the peer is known was asked of the store before (gap 1).
+ */
+static void decide_fast(struct management_stream *st, const struct management_peer *p,
+			const struct sync_job *j)
+{
+	const struct management_fast want = { .serial = j->account.serial, .meta = j->meta_hash };
+	const char *go_os = j->has_meta ? j->meta.go_os : NULL;
+	enum management_fast_why why =
+		st->m->conf.no_fast_path ? MANAGEMENT_FAST_OFF
+					 : management_fast_decide(&p->fast, &want, go_os, ev_now());
+	st->skip = why == MANAGEMENT_FAST_SKIP;
+	st->remember = st->skip || why >= MANAGEMENT_FAST_MISS;
+	st->pending.meta = j->meta_hash;
+}
+
+/* What was sent counts only when the peer's transport has it (gap 4). */
+static void remember(struct management_stream *st)
+{
+	if (st->peer == NULL || st->pending.serial == 0)
+		return;
+	st->peer->fast = st->pending;
+	st->peer->fast.until = ev_now() + MANAGEMENT_FAST_LIFE;
+	st->pending.serial = 0;
+}
+
+/* A map is on its way: until it is confirmed nothing is known about what the peer has. */
+static void expect(struct management_stream *st, const struct mgmt_plan *plan)
+{
+	st->peer->fast.serial = 0;
+	if (!st->remember)
+		return;
+	st->pending.serial = st->m->snapshot->serial;
+	st->pending.map = plan->hash;
+	grpc_call_confirm(st->call);
+}
+
+static void sync_delivered(struct grpc_call *c)
+{
+	struct management_stream *st = grpc_call_user(c);
+	if (st != NULL && !st->ended)
+		remember(st);
+}
+
 /* The stream takes the peer's slot; an older one ends, a newer one wins (spec 4.3, 5.5). */
-static void take_slot(struct management_stream *st, struct management_peer *p)
+static void take_slot(struct management_stream *st, struct management_peer *p,
+		      const struct sync_job *j)
 {
 	struct management_stream *old = p->stream;
 	if (old != NULL && old->token > st->token) {
@@ -152,6 +205,7 @@ static void take_slot(struct management_stream *st, struct management_peer *p)
 	}
 	p->stream = st;
 	st->peer = p;
+	decide_fast(st, p, j);
 	if (old != NULL) {
 		old->peer = NULL;
 		management_stream_end(old, GRPC_OK, NULL);
@@ -179,7 +233,7 @@ static void attach(struct sync_job *j)
 	if (!was_known && replayed(st, p, &j->req))
 		return;
 	if (!st->ended)
-		take_slot(st, p);
+		take_slot(st, p, j);
 }
 
 static void sync_done(void *arg)
@@ -234,6 +288,7 @@ static void sync_open(void *service, struct grpc_call *c)
 	st->refs = 1;
 	st->counted = true;
 	list_init(&st->dirty);
+	list_init(&st->flight_link);
 	list_add_tail(&m->streams, &st->all);
 	m->setups++;
 	m->counters.streams++;
@@ -252,7 +307,13 @@ static int read_request(struct sync_job *j, struct management *m, struct slice m
 		return r;
 	/* Completely empty metadata changes nothing (5.4); old agents send none (4.1). */
 	j->has_meta = body.has_meta && !mgmt_meta_is_empty(&body.meta);
-	return j->has_meta ? management_meta_convert(&body.meta, &j->arena, &j->meta) : 0;
+	if (!j->has_meta)
+		return 0;
+	r = management_meta_convert(&body.meta, &j->arena, &j->meta);
+	if (r == 0)
+		j->meta_hash = management_meta_hash(m->hash_seed, &j->meta,
+						    &grpc_call_peer(j->st->call)->addr);
+	return r;
 }
 
 static void sync_message(struct grpc_call *c, struct slice msg)
@@ -273,6 +334,9 @@ static void sync_message(struct grpc_call *c, struct slice msg)
 		free(j);
 		return;
 	}
+	/* What a peer said with a map it still has is stored. */
+	j->store_meta =
+		j->has_meta && (p == NULL || p->fast.serial == 0 || p->fast.meta != j->meta_hash);
 	st->box = j->req.box;
 	st->refs++;
 	store_run(m->store, sync_job, sync_done, j);
@@ -281,7 +345,10 @@ static void sync_message(struct grpc_call *c, struct slice msg)
 static void sync_writable(struct grpc_call *c)
 {
 	struct management_stream *st = grpc_call_user(c);
-	if (st == NULL || !st->waiting || st->ended)
+	if (st == NULL || st->ended)
+		return;
+	management_push_flight(st->m, st, 0);
+	if (!st->waiting)
 		return;
 	st->waiting = false;
 	management_push_stream(st->m, st);
@@ -293,6 +360,8 @@ static void sync_closed(struct grpc_call *c)
 	if (st == NULL)
 		return;
 	struct management *m = st->m;
+	if (grpc_call_cancelled(c) && grpc_call_queued(c) == 0)
+		remember(st);
 	st->call = NULL;
 	m->counters.streams--;
 	management_stream_end(st, GRPC_OK, NULL); /* takes it out of the peer's slot */
@@ -314,44 +383,99 @@ static int send_removal(struct management_stream *st)
 	return r;
 }
 
-/* Maps that differ in nothing but the serial are not sent again. */
-static int send_map(struct management_stream *st, struct mgmt_sync_response *resp,
-		    const struct mgmt_map_options *opt, struct arena *a)
+static int servers_of(const struct management *m, struct arena *a, struct mgmt_servers *ret)
+{
+	struct mgmt_host *stuns = arena_calloc(a, LN_MAX(m->conf.nstuns, 1u), sizeof(*stuns));
+	if (stuns == NULL)
+		return LN_E_LIMIT;
+	*ret = management_servers(m, stuns);
+	return 0;
+}
+
+static const struct mgmt_deadline no_deadline = { .kind = MGMT_DEADLINE_NONE };
+
+/* The peer has this map: it is told the servers, and with gap 9 its deadline. */
+static int send_unchanged(struct management_stream *st, struct arena *a)
 {
 	struct management *m = st->m;
-	uint64_t hash = management_map_hash(m->hash_seed, &resp->map, opt);
-	if (st->first && hash == st->last_hash) {
-		m->counters.maps_same++;
-		return 0;
-	}
-	if (!st->first) {
-		struct mgmt_host *stuns =
-			arena_calloc(a, LN_MAX(m->conf.nstuns, 1u), sizeof(*stuns));
-		if (stuns == NULL)
-			return LN_E_LIMIT;
-		resp->has_servers = true;
-		resp->servers = management_servers(m, stuns);
-	}
+	const struct mgmt_map_options none = { .port_ranges = false };
+	struct mgmt_sync_response resp = { .has_servers = true, .deadline = no_deadline };
 	LN_AUTO(str_fini) struct str s;
-	str_init(&s, 256 << 20);
-	mgmt_sync_response_write(&s, resp, opt);
-	int r = management_send(m, st->call, &st->box, &s);
+	int r = servers_of(m, a, &resp.servers);
+	if (r < 0)
+		return r;
+	str_init(&s, 0);
+	mgmt_sync_response_write(&s, &resp, &none);
+	r = management_send(m, st->call, &st->box, &s);
+	if (r == 0)
+		m->counters.fast++;
+	return r;
+}
+
+static int send_map(struct management_stream *st, struct mgmt_plan *plan, struct arena *a)
+{
+	struct management *m = st->m;
+	struct mgmt_servers servers;
+	size_t size;
+	int r = st->first ? 0 : servers_of(m, a, &servers);
+	if (r == 0)
+		r = mgmt_plan_measure(plan, st->first ? NULL : &servers, &no_deadline, &size);
+	if (r == 0)
+		r = management_send_plan(m, st->call, &st->box, plan);
+	if (r < 0)
+		return r;
+	management_push_flight(m, st, size);
+	expect(st, plan);
+	m->counters.maps++;
+	return 0;
+}
+
+/* Maps that differ in nothing but the serial are not sent again. */
+static int send_plan(struct management_stream *st, struct mgmt_plan *plan, struct arena *a)
+{
+	struct management *m = st->m;
+	struct management_fast *has = &st->peer->fast;
+	int r;
+	if (st->first && plan->hash == st->last_hash) {
+		m->counters.maps_same++;
+		/* What it has, or will have, is the map of this serial too. */
+		if (has->serial != 0 && has->map == plan->hash)
+			has->serial = m->snapshot->serial;
+		if (st->pending.serial != 0)
+			st->pending.serial = m->snapshot->serial;
+		r = 0;
+	} else if (!st->first && st->skip && has->serial == m->snapshot->serial &&
+		   has->map == plan->hash) {
+		r = send_unchanged(st, a);
+	} else {
+		r = send_map(st, plan, a);
+	}
 	if (r < 0)
 		return r;
 	st->first = true;
-	st->last_hash = hash;
-	st->sent = resp->map.serial;
-	m->counters.maps++;
+	st->last_hash = plan->hash;
+	st->sent = m->snapshot->serial;
 	count_off(st);
 	return 0;
+}
+
+static int make_and_send(struct management_stream *st, size_t at, struct arena *a)
+{
+	const struct netmap_account_peer *p = &st->m->snapshot->account->peers[at];
+	struct mgmt_map_options opt = mgmt_map_options_of(p->version, p->capabilities);
+	struct mgmt_plan plan;
+	int r = mgmt_plan_make(&plan, st->m->snapshot->shelf, at, ev_wall(), &opt, a);
+	if (r == 0)
+		r = send_plan(st, &plan, a);
+	mgmt_plan_free(&plan);
+	return r;
 }
 
 int management_stream_feed(struct management_stream *st, struct arena *a)
 {
 	struct management *m = st->m;
-	const struct netmap_account *acc = m->snapshot->account;
-	if (st->ended || st->call == NULL || m->snapshot->serial < st->min_serial ||
-	    (st->first && m->snapshot->serial <= st->sent))
+	if (st->ended || st->call == NULL || st->peer == NULL ||
+	    m->snapshot->serial < st->min_serial || (st->first && m->snapshot->serial <= st->sent))
 		return 0;
 	if (grpc_call_queued(st->call) > SYNC_QUEUE_LOW) {
 		if (!st->waiting)
@@ -359,16 +483,10 @@ int management_stream_feed(struct management_stream *st, struct arena *a)
 		st->waiting = true;
 		return LN_E_AGAIN;
 	}
-	ptrdiff_t at = netmap_account_find(acc, st->id.text);
+	ptrdiff_t at = netmap_account_find(m->snapshot->account, st->id.text);
 	if (at < 0)
 		return send_removal(st);
-	struct mgmt_sync_response resp = { .has_map = true,
-					   .deadline = { .kind = MGMT_DEADLINE_NONE } };
-	struct mgmt_map_options opt =
-		mgmt_map_options_of(acc->peers[at].version, acc->peers[at].capabilities);
-	int r = netmap_build(acc, (size_t)at, ev_wall(), a, &resp.map);
-	if (r == 0)
-		r = send_map(st, &resp, &opt, a);
+	int r = make_and_send(st, (size_t)at, a);
 	if (r < 0 && !st->ended) {
 		log_error("management", "cannot send a map", LOG_STR("peer", st->id.text),
 			  LOG_ERRNO(r));
@@ -382,5 +500,6 @@ const struct grpc_method management_sync_row = {
 	.open = sync_open,
 	.message = sync_message,
 	.writable = sync_writable,
+	.delivered = sync_delivered,
 	.closed = sync_closed,
 };

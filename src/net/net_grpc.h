@@ -57,6 +57,15 @@ void grpc_call_set_user(struct grpc_call *c, void *user);
  * stopped: the message was not taken, the caller decides. LN_E_CLOSED after the call has ended.
  */
 LN_MUST_CHECK int grpc_call_send(struct grpc_call *c, struct slice msg);
+/*
+ * A message of n bytes (at most UINT32_MAX) that is written where it will be sent from.
+ * grpc_call_send_msg() takes it over, also when it fails; the errors are those of grpc_call_send().
+ */
+struct grpc_msg;
+struct grpc_msg *grpc_msg_new(size_t n);
+struct mslice grpc_msg_bytes(struct grpc_msg *m);
+void grpc_msg_free(struct grpc_msg *m);
+LN_MUST_CHECK int grpc_call_send_msg(struct grpc_call *c, struct grpc_msg *m);
 size_t grpc_call_queued(const struct grpc_call *c); /* bytes not yet handed to the transport */
 /* First value of a received header (server: request metadata; client: response), or null. */
 const char *grpc_call_header(const struct grpc_call *c, const char *name);
@@ -74,6 +83,7 @@ struct grpc_method {
 	void (*message)(struct grpc_call *c, struct slice msg); /* msg valid during the call */
 	void (*half_close)(struct grpc_call *c); /* the client sends no more; not a disconnect */
 	void (*writable)(struct grpc_call *c);   /* the send queue became empty */
+	void (*delivered)(struct grpc_call *c);  /* see grpc_call_confirm() */
 	void (*closed)(struct grpc_call *c);     /* last callback; set even if only to free user */
 };
 
@@ -114,6 +124,14 @@ void grpc_call_finish(struct grpc_call *c, enum grpc_status status, const char *
 /* Same with a google.rpc.Status blob for the grpc-status-details-bin trailer (may be empty). */
 void grpc_call_finish_details(struct grpc_call *c, enum grpc_status status, const char *text,
 			      struct slice details);
+/*
+ * Asks for delivered(): what is queued now has reached the other side's transport. It is told by
+ * the answer to a PING sent behind the last byte, so it may never come. A later call replaces an
+ * earlier one that has not been answered.
+ */
+void grpc_call_confirm(struct grpc_call *c);
+/* In closed(): the client took the call back (RST_STREAM CANCEL), with the connection intact. */
+bool grpc_call_cancelled(const struct grpc_call *c);
 const struct ip_ep *grpc_call_peer(const struct grpc_call *c); /* address of the socket */
 /* Unix sockets: SO_PEERCRED of the connection. LN_E_UNSUPPORTED on TCP. */
 LN_MUST_CHECK int grpc_call_peer_cred(const struct grpc_call *c, pid_t *ret_pid, uid_t *ret_uid,

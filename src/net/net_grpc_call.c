@@ -84,29 +84,70 @@ ln_time grpc_call_deadline(const struct grpc_call *c)
 	return c->deadline;
 }
 
-int grpc_call_send(struct grpc_call *c, struct slice msg)
+struct grpc_msg *grpc_msg_new(size_t n)
+{
+	ln_assert(n <= UINT32_MAX);
+	/* Not ln_alloc(): every byte will be written, and maps are large. */
+	struct grpc_msg *m = malloc(sizeof(*m) + GRPC_FRAME_HEAD + n);
+	ln_assert(m != NULL);
+	m->next = NULL;
+	m->n = GRPC_FRAME_HEAD + n;
+	grpc_frame_head(m->data, (uint32_t)n);
+	return m;
+}
+
+struct mslice grpc_msg_bytes(struct grpc_msg *m)
+{
+	return mslice_of(m->data + GRPC_FRAME_HEAD, m->n - GRPC_FRAME_HEAD);
+}
+
+void grpc_msg_free(struct grpc_msg *m)
+{
+	free(m);
+}
+
+/* Whether n more bytes of a message may be queued; sends the headers of a server's first one. */
+static int send_check(struct grpc_call *c, size_t n)
 {
 	if (c->ended || c->half_closed)
 		return LN_E_CLOSED;
-	if (msg.n > UINT32_MAX || msg.n + GRPC_FRAME_HEAD > c->queue_limit ||
-	    c->queued > c->queue_limit - msg.n - GRPC_FRAME_HEAD)
+	if (n > UINT32_MAX || n + GRPC_FRAME_HEAD > c->queue_limit ||
+	    c->queued > c->queue_limit - n - GRPC_FRAME_HEAD)
 		return LN_E_LIMIT;
-	if (c->server != NULL && !c->headers_sent) {
-		int r = grpc_call_send_headers(c, NULL, 0);
-		if (r != 0)
-			return r;
-	}
-	struct grpc_msg *m = ln_alloc(sizeof(*m) + GRPC_FRAME_HEAD + msg.n);
-	m->n = GRPC_FRAME_HEAD + msg.n;
-	grpc_frame_head(m->data, (uint32_t)msg.n);
-	if (msg.n != 0)
-		memcpy(m->data + GRPC_FRAME_HEAD, msg.p, msg.n);
+	if (c->server != NULL && !c->headers_sent)
+		return grpc_call_send_headers(c, NULL, 0);
+	return 0;
+}
+
+static void enqueue(struct grpc_call *c, struct grpc_msg *m)
+{
 	*c->out_last = m;
 	c->out_last = &m->next;
 	c->queued += m->n;
 	if (c->st != NULL)
 		net_h2_wake(c->st);
+}
+
+int grpc_call_send(struct grpc_call *c, struct slice msg)
+{
+	int r = send_check(c, msg.n);
+	if (r != 0)
+		return r;
+	struct grpc_msg *m = grpc_msg_new(msg.n);
+	if (msg.n != 0)
+		memcpy(grpc_msg_bytes(m).p, msg.p, msg.n);
+	enqueue(c, m);
 	return 0;
+}
+
+int grpc_call_send_msg(struct grpc_call *c, struct grpc_msg *m)
+{
+	int r = send_check(c, m->n - GRPC_FRAME_HEAD);
+	if (r == 0)
+		enqueue(c, m);
+	else
+		grpc_msg_free(m);
+	return r;
 }
 
 size_t grpc_call_take(struct grpc_call *c, uint8_t *dst, size_t n)

@@ -12,7 +12,7 @@
 
 struct grpc_msg {
 	struct grpc_msg *next;
-	size_t n;
+	size_t n; /* of data: head and message */
 	uint8_t data[];
 };
 
@@ -42,8 +42,10 @@ struct grpc_call {
 	struct grpc_server *server;
 	const struct grpc_method *method;
 	enum grpc_status status;
-	char *text;    /* percent-encoded, owned */
-	char *details; /* base64, owned */
+	bool confirm;   /* a PING follows when the queue is empty */
+	bool cancelled; /* by the client */
+	char *text;     /* percent-encoded, owned */
+	char *details;  /* base64, owned */
 
 	/* client */
 	struct grpc_channel *channel;

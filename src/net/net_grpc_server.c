@@ -229,14 +229,44 @@ static size_t st_read(struct net_h2_stream *st, uint8_t *dst, size_t n, enum net
 static void st_drained(struct net_h2_stream *st)
 {
 	struct grpc_call *c = st->user;
-	if (!c->ended && !c->half_closed && c->method->writable != NULL)
+	if (c->ended || c->half_closed)
+		return;
+	if (c->confirm && c->out_first == NULL) {
+		c->confirm = false;
+		net_h2_confirm(st);
+	}
+	if (c->method->writable != NULL)
 		c->method->writable(c);
+}
+
+static void st_confirmed(struct net_h2_stream *st)
+{
+	struct grpc_call *c = st->user;
+	if (!c->ended && !c->half_closed && c->method->delivered != NULL)
+		c->method->delivered(c);
+}
+
+void grpc_call_confirm(struct grpc_call *c)
+{
+	ln_assert(c->server != NULL);
+	if (c->ended || c->half_closed)
+		return;
+	net_h2_confirm_drop(c->st);
+	c->confirm = c->out_first != NULL;
+	if (!c->confirm)
+		net_h2_confirm(c->st);
+}
+
+bool grpc_call_cancelled(const struct grpc_call *c)
+{
+	return c->cancelled;
 }
 
 static void st_closed(struct net_h2_stream *st, uint32_t code)
 {
 	struct grpc_call *c = st->user;
 	c->ended = true;
+	c->cancelled = code == NET_H2_CANCEL;
 	forget_held(c);
 	if (c->method != NULL && c->method->closed != NULL)
 		c->method->closed(c);
@@ -249,6 +279,7 @@ static const struct net_h2_stream_ops server_stream_ops = {
 	.end = st_end,
 	.read = st_read,
 	.drained = st_drained,
+	.confirmed = st_confirmed,
 	.closed = st_closed,
 };
 

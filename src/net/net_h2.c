@@ -10,6 +10,7 @@
 #define FLUSH_BUDGET (512u << 10) /* bytes per turn, so that one fast reader leaves room */
 #define FIELDS_MAX 64
 #define DRAIN_PING "linnetgo"
+#define CONFIRM_PING "lnok" /* and four bytes of number */
 
 struct net_h2 {
 	struct ev_loop *loop;
@@ -26,6 +27,7 @@ struct net_h2 {
 	ln_time ping_sent; /* 0: none under way */
 	ln_time jitter;
 	size_t held;
+	uint32_t confirms;        /* numbers given to streams; 0 is none */
 	struct net_goaway goaway; /* server: repairs what agents send */
 	bool settings_seen;
 	bool draining;
@@ -120,8 +122,25 @@ static void on_settings(struct net_h2 *h)
 		h->ops->ready(h->user);
 }
 
+static void on_confirmed(struct net_h2 *h, uint32_t number)
+{
+	list_for_each_safe(it, &h->streams) {
+		struct net_h2_stream *st = list_entry(it, struct net_h2_stream, link);
+		if (number == 0 || st->confirm != number)
+			continue;
+		st->confirm = 0;
+		if (st->ops != NULL && st->ops->confirmed != NULL)
+			st->ops->confirmed(st);
+		return;
+	}
+}
+
 static void on_ping_ack(struct net_h2 *h, const nghttp2_frame *f)
 {
+	uint32_t number;
+	memcpy(&number, f->ping.opaque_data + 4, sizeof(number));
+	if (memcmp(f->ping.opaque_data, CONFIRM_PING, 4) == 0)
+		on_confirmed(h, number);
 	/* A round trip after the notice: nothing sent before it can be on its way any more. */
 	if (h->draining && memcmp(f->ping.opaque_data, DRAIN_PING, 8) == 0)
 		nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE,
@@ -541,6 +560,26 @@ void net_h2_notify(struct net_h2_stream *st)
 {
 	if (list_empty(&st->notify))
 		list_add_tail(&st->h2->notify, &st->notify);
+}
+
+void net_h2_confirm(struct net_h2_stream *st)
+{
+	struct net_h2 *h = st->h2;
+	uint8_t data[8];
+	if (h->dead)
+		return;
+	if (++h->confirms == 0)
+		h->confirms = 1;
+	st->confirm = h->confirms;
+	memcpy(data, CONFIRM_PING, 4);
+	memcpy(data + 4, &h->confirms, sizeof(h->confirms));
+	(void)nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, data);
+	schedule_flush(h);
+}
+
+void net_h2_confirm_drop(struct net_h2_stream *st)
+{
+	st->confirm = 0;
 }
 
 void net_h2_reset(struct net_h2_stream *st, uint32_t code)

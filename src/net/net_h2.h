@@ -51,7 +51,8 @@ struct net_h2_stream_ops {
 	void (*end)(struct net_h2_stream *st); /* the peer sends no more */
 	/* Fills at most n bytes; called when the peer's windows have room. */
 	size_t (*read)(struct net_h2_stream *st, uint8_t *dst, size_t n, enum net_h2_eof *ret_eof);
-	void (*drained)(struct net_h2_stream *st); /* after net_h2_notify(), outside of read */
+	void (*drained)(struct net_h2_stream *st);   /* after net_h2_notify(), outside of read */
+	void (*confirmed)(struct net_h2_stream *st); /* see net_h2_confirm(); may be null */
 	void (*closed)(struct net_h2_stream *st, uint32_t code); /* last; st is freed behind it */
 };
 
@@ -60,6 +61,7 @@ struct net_h2_stream {
 	struct list link;
 	struct list notify;
 	int32_t id;
+	uint32_t confirm; /* number of the PING that is awaited; 0: none */
 	bool remote_end;
 	bool refused; /* header block over the limits */
 	const struct net_h2_stream_ops *ops;
@@ -115,4 +117,10 @@ LN_MUST_CHECK int net_h2_request(struct net_h2 *h, const struct net_h2_field *f,
 LN_MUST_CHECK int net_h2_trailers(struct net_h2_stream *st, const struct net_h2_field *f, size_t n);
 void net_h2_wake(struct net_h2_stream *st);   /* ops->read has something again */
 void net_h2_notify(struct net_h2_stream *st); /* call ops->drained when read is over */
+/*
+ * From drained(), or when nothing of the stream is on its way to the transport: sends a PING;
+ * ops->confirmed follows when its answer has come. Replaces one that is still awaited.
+ */
+void net_h2_confirm(struct net_h2_stream *st);
+void net_h2_confirm_drop(struct net_h2_stream *st);
 void net_h2_reset(struct net_h2_stream *st, uint32_t code);

@@ -14,7 +14,7 @@
 
 #define ACCEPTS_PER_TURN 64
 #define PAUSE (100 * LN_MSEC)
-#define BACKLOG 1024
+#define BACKLOG 4096 /* a storm of agents waits here; net.core.somaxconn may say less */
 
 struct net_listen {
 	struct ev_loop *loop;
@@ -28,6 +28,7 @@ struct net_listen {
 	dev_t dev;  /* of the path, so that a successor's socket is not removed */
 	ino_t ino;
 	bool dead;
+	bool paused;
 	struct log_limit full;
 };
 
@@ -53,13 +54,22 @@ static void out_of_descriptors(struct net_listen *n, int err)
 
 static void on_resume(struct ev_timer *t)
 {
-	ev_io_want(&ln_container(t, struct net_listen, resume)->io, EV_READ);
+	struct net_listen *n = ln_container(t, struct net_listen, resume);
+	ev_io_want(&n->io, n->paused ? 0 : EV_READ);
+}
+
+void net_listen_pause(struct net_listen *n, bool paused)
+{
+	if (n->paused == paused)
+		return;
+	n->paused = paused;
+	ev_io_want(&n->io, paused ? 0 : EV_READ);
 }
 
 static void on_accept(struct ev_io *io, unsigned events)
 {
 	struct net_listen *n = ln_container(io, struct net_listen, io);
-	for (int i = 0; i < ACCEPTS_PER_TURN && !n->dead; i++) {
+	for (int i = 0; i < ACCEPTS_PER_TURN && !n->dead && !n->paused; i++) {
 		struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
 		socklen_t len = sizeof(ss);
 		int fd = accept4(n->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -24,5 +24,7 @@ LN_MUST_CHECK int net_listen_tcp(struct ev_loop *l, const struct ip_ep *at, net_
 LN_MUST_CHECK int net_listen_unix(struct ev_loop *l, const char *path, unsigned mode,
 				  net_listen_fn *fn, void *user, struct net_listen **ret,
 				  struct ln_fail *f);
+/* While paused, who connects waits in the kernel's queue. */
+void net_listen_pause(struct net_listen *n, bool paused);
 uint16_t net_listen_port(const struct net_listen *n); /* the one chosen for port 0 */
 void net_listen_free(struct net_listen *n);           /* also removes a Unix path of ours */

@@ -10,9 +10,11 @@
  *	open       Sync of every peer; ends when all have a map
  *	idle:S     S seconds of silence; counts what came
  *	reopen     every connection is cut and made anew; ends when all have had an answer
+ *	rejoin     the same with a new peer registered in between
  *	change     one more peer registers; ends when every stream has heard of it
  *	churn:S    for S seconds streams are cut and opened and peers registered and removed at
- *random check      every map is opened and read; ends with an error when one lacks a peer
+ *	           random
+ *	check      every map is opened and read; ends with an error when one lacks a peer
  *
  * With --server-pid the lines carry the CPU seconds and the resident KiB of that process.
  */
@@ -61,7 +63,8 @@ struct load {
 	/* the running phase */
 	unsigned next, busy, done, failed;
 	uint64_t messages, bytes;
-	bool reading; /* open the boxes */
+	bool reading;    /* open the boxes */
+	unsigned checks; /* agents say something new each time, so that they get a map */
 	bool over;
 	ln_time began;
 	ln_time *times;
@@ -156,6 +159,8 @@ static void seal(const struct agent *a, const struct str *plain, struct str *ret
 
 static struct mgmt_meta meta_of(const struct agent *a, char host[32])
 {
+	static char kernel[32];
+	snprintf(kernel, sizeof(kernel), "6.1.%u", load.checks);
 	snprintf(host, 32, "load-%u", a->number);
 	return (struct mgmt_meta){
 		.hostname = host,
@@ -166,7 +171,7 @@ static struct mgmt_meta meta_of(const struct agent *a, char host[32])
 		.os = "Debian GNU/Linux",
 		.version = "0.77.1",
 		.ui_version = "",
-		.kernel_version = "6.1.0",
+		.kernel_version = kernel,
 		.os_version = "12",
 		.serial = "",
 		.product = "",
@@ -276,7 +281,7 @@ static void on_login(void *user, enum grpc_status status, const char *text, stru
 	phase_step();
 }
 
-static void agent_login(struct agent *a)
+static void agent_send_login(struct agent *a, grpc_unary_fn *done)
 {
 	struct str plain, msg;
 	char host[32];
@@ -290,9 +295,14 @@ static void agent_login(struct agent *a)
 	if (a->channel == NULL)
 		agent_connect(a);
 	grpc_channel_unary(a->channel, SERVICE "Login", str_slice(&msg), ev_now() + 60 * LN_SEC,
-			   on_login, a);
+			   done, a);
 	str_fini(&plain);
 	str_fini(&msg);
+}
+
+static void agent_login(struct agent *a)
+{
+	agent_send_login(a, on_login);
 }
 
 static void ignore_reply(void *user, enum grpc_status status, const char *text, struct slice reply)
@@ -405,14 +415,6 @@ static bool phase_reopen(void)
 	return phase_open("reopen");
 }
 
-static bool phase_idle(double seconds)
-{
-	double cpu = server_cpu();
-	phase_begin(PHASE_WAIT);
-	(void)phase_run("idle", (ln_time)(seconds * 1e9), cpu);
-	return load.failed == 0;
-}
-
 static void on_extra_login(void *user, enum grpc_status status, const char *text,
 			   struct slice reply)
 {
@@ -420,6 +422,33 @@ static void on_extra_login(void *user, enum grpc_status status, const char *text
 		load.failed++;
 		fprintf(stderr, "login of the new peer: %s\n", text);
 	}
+	load.busy = 0;
+}
+
+/* A change that no stream hears of. */
+static bool phase_rejoin(void)
+{
+	for (unsigned i = 0; i < load.nagents; i++)
+		agent_cut(load.agents[i]);
+	struct agent *extra = agent_new(1000000 + rng_below(ev_rng(), 1000000));
+	load.failed = 0;
+	load.busy = 1;
+	agent_send_login(extra, on_extra_login);
+	while (load.busy != 0)
+		ev_loop_turn(load.loop, 2 * LN_MSEC);
+	agent_cut(extra);
+	ev_loop_turn(load.loop, 0);
+	free(extra);
+	load.at_once = load.nagents;
+	return load.failed == 0 && phase_open("rejoin");
+}
+
+static bool phase_idle(double seconds)
+{
+	double cpu = server_cpu();
+	phase_begin(PHASE_WAIT);
+	(void)phase_run("idle", (ln_time)(seconds * 1e9), cpu);
+	return load.failed == 0;
 }
 
 /* A stream has heard of the change when a message came after it. */
@@ -440,27 +469,13 @@ static bool phase_change(void)
 	for (unsigned i = 0; i < load.nagents; i++)
 		before[i] = load.agents[i]->answers;
 	phase_begin(PHASE_CHANGE);
-	struct str plain, msg;
-	char host[32];
-	struct mgmt_login_request m = { .setup_key = load.setup_key,
-					.jwt = "",
-					.has_meta = true,
-					.meta = meta_of(extra, host) };
-	str_init(&plain, 0);
-	str_init(&msg, 0);
-	mgmt_login_request_write(&plain, &m, &extra->key);
-	seal(extra, &plain, &msg);
-	agent_connect(extra);
-	grpc_channel_unary(extra->channel, SERVICE "Login", str_slice(&msg), ev_now() + 60 * LN_SEC,
-			   on_extra_login, extra);
+	agent_send_login(extra, on_extra_login);
 	ln_time end = load.began + PHASE_LIMIT;
 	while (!load.over && ev_now() < end && load.failed == 0) {
 		ev_loop_turn(load.loop, 2 * LN_MSEC);
 		watch_change(before);
 	}
 	bool good = load.over;
-	str_fini(&plain);
-	str_fini(&msg);
 	free(before);
 	agent_cut(extra);
 	bool printed = phase_run("change", 0, cpu);
@@ -512,6 +527,7 @@ static bool phase_churn(double seconds)
 static bool phase_check(void)
 {
 	load.reading = true;
+	load.checks++;
 	bool good = phase_reopen();
 	load.reading = false;
 	for (unsigned i = 0; i < load.nagents; i++) {
@@ -532,6 +548,8 @@ static bool run_phase(const char *word)
 		return phase_open("open");
 	if (strcmp(word, "reopen") == 0)
 		return phase_reopen();
+	if (strcmp(word, "rejoin") == 0)
+		return phase_rejoin();
 	if (strcmp(word, "change") == 0)
 		return phase_change();
 	if (strcmp(word, "check") == 0)

@@ -33,12 +33,29 @@ static void on_closed(struct grpc_call *c)
 
 /* The paths of the recordings that seed the corpus. */
 static const struct grpc_method rows[] = {
-	{ "/management.ManagementService/GetServerKey", NULL, on_open, echo, end, NULL, on_closed },
-	{ "/management.ManagementService/Login", NULL, on_open, echo, end, NULL, on_closed },
-	{ "/management.ManagementService/Sync", NULL, on_open, echo, NULL, NULL, on_closed },
-	{ "/signalexchange.SignalExchange/ConnectStream", NULL, on_open, echo, NULL, NULL,
-	  on_closed },
-	{ "/signalexchange.SignalExchange/Send", NULL, on_open, echo, end, NULL, on_closed },
+	{ .path = "/management.ManagementService/GetServerKey",
+	  .open = on_open,
+	  .message = echo,
+	  .half_close = end,
+	  .closed = on_closed },
+	{ .path = "/management.ManagementService/Login",
+	  .open = on_open,
+	  .message = echo,
+	  .half_close = end,
+	  .closed = on_closed },
+	{ .path = "/management.ManagementService/Sync",
+	  .open = on_open,
+	  .message = echo,
+	  .closed = on_closed },
+	{ .path = "/signalexchange.SignalExchange/ConnectStream",
+	  .open = on_open,
+	  .message = echo,
+	  .closed = on_closed },
+	{ .path = "/signalexchange.SignalExchange/Send",
+	  .open = on_open,
+	  .message = echo,
+	  .half_close = end,
+	  .closed = on_closed },
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -47,8 +47,35 @@ static void test_nacl(void **state)
 		LN_E_LIMIT);
 }
 
+static void zeros(void *ctx, void *p, size_t n)
+{
+	(void)ctx;
+	memset(p, 0, n);
+}
+
+/* Sealing in place is sealing, at every length around the blocks of the cipher. */
+static void test_in_place(void **state)
+{
+	(void)state;
+	const struct ln_rng rng = { .fill = zeros };
+	const struct box_key k = { { 1, 2, 3 } };
+	uint8_t plain[300], body[300 + BOX_OVERHEAD], in_place[300 + BOX_OVERHEAD];
+	for (size_t i = 0; i < sizeof(plain); i++)
+		plain[i] = (uint8_t)(i * 7);
+	for (size_t n = 0; n <= sizeof(plain); n++) {
+		size_t all = n + BOX_OVERHEAD;
+		assert_int_equal(box_seal(&k, &rng, slice_of(plain, n), mslice_of(body, all)), all);
+		memcpy(in_place + BOX_OVERHEAD, plain, n);
+		assert_int_equal(box_seal_in_place(&k, &rng, mslice_of(in_place, all)), all);
+		assert_memory_equal(in_place, body, all);
+	}
+	assert_int_equal(box_seal_in_place(&k, &rng, mslice_of(in_place, BOX_OVERHEAD - 1)),
+			 LN_E_LIMIT);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_nacl) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_nacl),
+					    cmocka_unit_test(test_in_place) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -204,19 +204,51 @@ static unsigned open_of(int *fd, unsigned n)
 	return open;
 }
 
-static void limits_hold(void **state)
+static unsigned closed_of(const int *fd, unsigned n)
+{
+	unsigned closed = 0;
+	char b;
+	for (unsigned i = 0; i < n; i++)
+		closed += recv(fd[i], &b, 1, 0) == 0;
+	return closed;
+}
+
+/* Who comes to a full house waits outside and is not turned away. */
+static void half_open_limit_holds(void **state)
 {
 	int fd[8];
 	start((struct front_limits){ .max_half_open = 3 });
-	assert_int_equal(open_of(fd, 8), 3);
-	for (size_t i = 0; i < 8; i++)
+	assert_int_equal(open_of(fd, 8), 8);
+	assert_int_equal(front_conns(front), 3);
+	/* One says what it is: the next one comes in. */
+	say(fd[1], "GET / HTTP/1.1\r\n\r\n");
+	assert_true(hear(fd[1], "linnet server", 2 * LN_SEC));
+	while (front_conns(front) != 4)
+		ev_loop_turn(loop, 10 * LN_MSEC);
+	/* One goes away: the next one comes in. */
+	close(fd[0]);
+	ln_time began = ev_now();
+	for (int i = 0; i < 20; i++)
+		ev_loop_turn(loop, 5 * LN_MSEC);
+	assert_int_equal(front_conns(front), 4);
+	/* The silent ones lose their places, not before two seconds. */
+	assert_int_equal(closed_of(fd + 1, 7), 0);
+	while (closed_of(fd + 1, 7) < 3 && ev_now() < began + 8 * LN_SEC)
+		ev_loop_turn(loop, 10 * LN_MSEC);
+	assert_true(ev_now() - began > 1500 * LN_MSEC);
+	assert_int_equal(closed_of(fd + 1, 7), 3);
+	for (size_t i = 1; i < 8; i++)
 		close(fd[i]);
 	while (front_conns(front) != 0)
 		ev_loop_turn(loop, 10 * LN_MSEC);
 	assert_int_equal(open_of(fd, 3), 3);
 	for (size_t i = 0; i < 3; i++)
 		close(fd[i]);
-	teardown(NULL);
+}
+
+static void limits_hold(void **state)
+{
+	int fd[8];
 	start((struct front_limits){ .max_per_source = 2 });
 	assert_int_equal(open_of(fd, 8), 2);
 	for (size_t i = 0; i < 8; i++)
@@ -282,6 +314,7 @@ int main(void)
 		T(handler_may_answer_late_or_too_late),
 		T(bad_requests_are_answered),
 		T(silence_is_cut_off),
+		T(half_open_limit_holds),
 		T(limits_hold),
 		T(drain_ends_idle_connections),
 		T(port_in_use_is_named),

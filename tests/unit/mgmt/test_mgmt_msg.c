@@ -123,6 +123,12 @@ static void test_sealed(void **state)
 	assert_int_equal(mgmt_envelope_read(str_slice(&out), &e), 0);
 	assert_true(wg_key_equal(&e.key, &own));
 	assert_int_equal(e.body.n, 111);
+	/* The head alone, for a body written behind it. */
+	uint8_t head[MGMT_ENVELOPE_HEAD_MAX];
+	assert_int_equal(mgmt_envelope_head(head, &own, sizeof(sealed)), 48);
+	assert_memory_equal(head, out.s, 48);
+	assert_int_equal(mgmt_envelope_head(head, &own, 128), 49);
+	assert_int_equal(mgmt_envelope_head(head, &own, 16384), 50);
 	str_fini(&out);
 }
 

@@ -94,7 +94,38 @@ static void cancel_open(void *service, struct grpc_call *c)
 	grpc_call_finish(c, GRPC_OK, NULL);
 }
 
+#define PUSHED 200000
+
+/* A message written in place, and asked after. */
+static void push_open(void *service, struct grpc_call *c)
+{
+	struct grpc_msg *m = grpc_msg_new(PUSHED);
+	assert_int_equal(grpc_msg_bytes(m).n, PUSHED);
+	memset(grpc_msg_bytes(m).p, 'p', PUSHED);
+	grpc_call_confirm(c); /* of nothing; replaced before it can be answered */
+	assert_int_equal(grpc_call_send_msg(c, m), 0);
+	grpc_call_confirm(c);
+	/* Too much: the message is gone all the same. */
+	assert_int_equal(grpc_call_send_msg(c, grpc_msg_new(1000000)), LN_E_LIMIT);
+	grpc_msg_free(grpc_msg_new(0));
+}
+
+static void push_delivered(struct grpc_call *c)
+{
+	assert_int_equal(grpc_call_queued(c), 0);
+	str_addc(&trace, 'd');
+}
+
+static void push_closed(struct grpc_call *c)
+{
+	str_addc(&trace, grpc_call_cancelled(c) ? 'x' : 'c');
+}
+
 static const struct grpc_method rows[] = {
+	{ .path = "/t.T/Push",
+	  .open = push_open,
+	  .delivered = push_delivered,
+	  .closed = push_closed },
 	{ .path = "/t.T/Echo",
 	  .open = echo_open,
 	  .message = echo_message,
@@ -323,6 +354,33 @@ static void queue_is_bounded_and_drains(void **state)
 	str_fini(&r.first);
 }
 
+static void delivery_is_confirmed(void **state)
+{
+	struct record r = { 0 };
+	struct grpc_call *c =
+		grpc_channel_call(channel, "/t.T/Push", NULL, 0, LN_TIME_NEVER, &cbs, &r);
+	for (int i = 0; i < 200 && trace.n == 0; i++)
+		ev_loop_turn(loop, 10 * LN_MSEC);
+	assert_int_equal(r.bytes, PUSHED);
+	assert_string_equal(str_c(&trace), "d");
+	/* Taken back by the client; by one that ends its connection properly too. */
+	grpc_call_cancel(c);
+	assert_true(wait_for(&r.closed));
+	for (int i = 0; i < 200 && trace.n == 1; i++)
+		ev_loop_turn(loop, 10 * LN_MSEC);
+	assert_string_equal(str_c(&trace), "dx");
+	str_fini(&r.first);
+	r = (struct record){ 0 };
+	(void)grpc_channel_call(channel, "/t.T/Push", NULL, 0, LN_TIME_NEVER, &cbs, &r);
+	for (int i = 0; i < 200 && trace.n == 2; i++)
+		ev_loop_turn(loop, 10 * LN_MSEC);
+	grpc_channel_reset(channel);
+	for (int i = 0; i < 200 && trace.n == 3; i++)
+		ev_loop_turn(loop, 10 * LN_MSEC);
+	assert_string_equal(str_c(&trace), "dxdx");
+	str_fini(&r.first);
+}
+
 static void server_going_away_ends_calls(void **state)
 {
 	struct record r = { 0 };
@@ -431,17 +489,12 @@ static void stale_socket_is_replaced_a_live_one_is_not(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(unary_echo_and_callback_order),
-		T(sizes_around_the_limit),
-		T(errors_keep_their_text),
-		T(deadlines_end_both_sides),
-		T(bidi_stream_and_headers),
-		T(queue_is_bounded_and_drains),
-		T(server_going_away_ends_calls),
-		T(drain_waits_for_calls),
-		T(drain_has_a_limit),
-		T(reset_and_free_inside_callbacks),
-		T(stale_socket_is_replaced_a_live_one_is_not),
+		T(unary_echo_and_callback_order),   T(sizes_around_the_limit),
+		T(errors_keep_their_text),          T(deadlines_end_both_sides),
+		T(bidi_stream_and_headers),         T(queue_is_bounded_and_drains),
+		T(delivery_is_confirmed),           T(server_going_away_ends_calls),
+		T(drain_waits_for_calls),           T(drain_has_a_limit),
+		T(reset_and_free_inside_callbacks), T(stale_socket_is_replaced_a_live_one_is_not),
 	};
 	return cmocka_run_group_tests_name("net_grpc", tests, NULL, NULL);
 }
