@@ -34,14 +34,28 @@ tools/install-packages build run test lab || fail "packages are missing"
 rm -rf build/results
 mkdir -p build/results || fail "the folder build/results could not be made"
 
-# configure FOLDER OPTION...: as an ordinary `meson setup`, once.
+# configure FOLDER OPTION... [TARGET...]: an ordinary `meson setup`, once; builds the targets, or all.
 configure() {
-	local folder=$1
+	local folder=$1 options=()
 	shift
-	[ -f "$folder/build.ninja" ] || meson setup "$folder" "$@" >build/results/setup.log 2>&1 ||
+	while [ "${1#-}" != "${1-}" ]; do
+		options+=("$1")
+		shift
+	done
+	[ -f "$folder/build.ninja" ] || meson setup "$folder" "${options[@]}" >build/results/setup.log 2>&1 ||
 		{ tail -n 20 build/results/setup.log; fail "$folder could not be configured"; }
-	ninja -C "$folder" >build/results/ninja.log 2>&1 ||
+	ninja -C "$folder" "$@" >build/results/ninja.log 2>&1 ||
 		{ grep -E 'error|warning|FAILED' build/results/ninja.log | head -30; fail "$folder could not be built"; }
+}
+
+# python_tests FOLDER NAME PATH...: pytest with the programs of a build folder, results in NAME.xml.
+python_tests() {
+	local folder=$1 name=$2
+	shift 2
+	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/netns LINNET_BUILD=$PWD/$folder LINNET_BIN=$PWD/$folder \
+		LINNET_REL=$PWD/build/rel /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider \
+		--junitxml "build/results/$name.xml" "$@"
+	[ -s "build/results/$name.xml" ] || fail "pytest left no results ($name)"
 }
 
 configure build/asan -Db_sanitize=address,undefined -Dwerror=true
@@ -56,14 +70,13 @@ cp build/asan/meson-logs/testlog.junit.xml build/results/meson.xml 2>/dev/null |
 
 if [ "$mode" = all ]; then
 	[ "$(id -u)" = 0 ] || fail "the namespace and interop tests need root (./test.sh quick does not)"
-	configure build/rel --buildtype release
-	if [ -n "$(find tests -name 'test_tsan_*.c' -o -path '*/unit/*' -name 'meson.build' | xargs grep -l "suite.*tsan" 2>/dev/null)" ]; then
-		configure build/tsan -Db_sanitize=thread
-		TSAN_OPTIONS=halt_on_error=1 meson test -C build/tsan --print-errorlogs --suite tsan | tail -n 20
-		cp build/tsan/meson-logs/testlog.junit.xml build/results/tsan.xml 2>/dev/null || fail "meson left no results (tsan)"
-	fi
-	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/netns LINNET_BUILD=$PWD/build/asan LINNET_REL=$PWD/build/rel \
-		LINNET_BIN=$PWD/build/asan /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider \
-		--junitxml build/results/pytest.xml tests/netns tests/interop
+	configure build/rel --buildtype=release linnet linnetd linnet-server
+	# Threads: the unit tests that have some, the packet path against wireguard-go, whole agents.
+	configure build/tsan -Db_sanitize=thread linnet linnetd linnet-server tests/interop/uwg_driver
+	TSAN_OPTIONS=halt_on_error=1 meson test -C build/tsan --print-errorlogs --suite tsan | tail -n 20
+	cp build/tsan/meson-logs/testlog.junit.xml build/results/tsan.xml 2>/dev/null || fail "meson left no results (tsan)"
+	TSAN_OPTIONS=halt_on_error=1 python_tests build/tsan tsan-pytest tests/interop/test_wg_wireguard_go.py \
+		tests/netns/test_two_networks.py
+	python_tests build/asan pytest tests/netns tests/interop
 fi
 exec /usr/bin/python3 tools/test-summary build/results

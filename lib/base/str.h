@@ -23,7 +23,7 @@ void str_add(struct str *b, const char *s);
 void str_addn(struct str *b, const void *p, size_t n);
 void str_addc(struct str *b, char c);
 void str_addf(struct str *b, const char *fmt, ...) LN_PRINTF(2, 3);
-void str_addv(struct str *b, const char *fmt, va_list ap);
+void str_addv(struct str *b, const char *fmt, va_list ap) LN_PRINTF(2, 0);
 /* Drops the first n bytes (n <= b->n). */
 void str_consume(struct str *b, size_t n);
 

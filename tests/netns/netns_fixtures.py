@@ -24,6 +24,7 @@ def lab(request):
         yield made
         report = getattr(request.node, "report_call", None)
         made.keep = bool(report and report.failed)
+    assert not made.findings, "\n".join(made.findings)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -9,6 +9,7 @@
 import atexit
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import signal
@@ -46,6 +47,9 @@ table ip nat4 {{
   }}
 }}
 """
+
+
+SANITIZER = re.compile(r"(ERROR|WARNING|SUMMARY): \w+Sanitizer|\.[ch]:\d+:\d+: runtime error: ")
 
 
 class LabError(Exception):
@@ -160,7 +164,7 @@ class Lab:
         self.prefix = f"ln{os.getpid() % 100000}-{name[:4]}-"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"lnlab-{name}-"))
         self.hosts, self.processes, self.sites = [], [], []
-        self.keep, self.out = keep, out
+        self.keep, self.out, self.findings = keep, out, []
         self.closed = False
         atexit.register(self.close)
         self.inet = Host(self, "inet")
@@ -251,6 +255,15 @@ class Lab:
             bottom += f"   h{name}: " + (f"{PUBLIC}.{100 + index}" if nat == "none" else f"10.{index}.0.2")
         return "\n".join(lines + [top, bottom, ""])
 
+    def _sanitizer_reports(self):
+        """First lines of what ASan, UBSan or TSan wrote to the logs, also at the end of a program."""
+        found = []
+        for log in sorted(self.folder.glob("*/*.log")):
+            for line in log.read_text(errors="replace").splitlines():
+                if SANITIZER.search(line):
+                    found.append(f"{log.parent.name}/{log.name}: {line.strip()}")
+        return found
+
     def close(self):
         if self.closed:
             return
@@ -270,7 +283,8 @@ class Lab:
                     pass
             run("ip", "netns", "del", host.netns, check=False)
             shutil.rmtree(pathlib.Path("/etc/netns") / host.netns, ignore_errors=True)
-        if self.keep:
+        self.findings = self._sanitizer_reports()
+        if self.keep or self.findings:
             print(f"the lab's logs are kept in {self.folder}", file=sys.stderr)
         else:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -25,8 +25,8 @@ static struct ip_ep ep(const char *text)
 static void round_trips(void **state)
 {
 	static const char *const text[] = {
-		"1014915973 1 udp 2130706431 192.168.1.100 51820 typ host ufrag AbCdEfGhIjKlMnOp "
-		"cid AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		("1014915973 1 udp 2130706431 192.168.1.100 51820 typ host ufrag AbCdEfGhIjKlMnOp "
+		 "cid AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
 		"3891555988 1 udp 1694498815 203.0.113.7 51820 typ srflx raddr 0.0.0.0 rport 51820",
 		"5 1 udp 1 2001:db8::1 51820 typ relay raddr ::1 rport 9 cid candidate:abc",
 		"+/Z 1 udp 1862270975 203.0.113.7 1 typ prflx",

@@ -109,7 +109,8 @@ static inline void pair_on_signal(struct pair *w, int i, const struct peer_out *
 	m->at = w->now;
 	m->type = o->body.type;
 	memcpy(m->session, o->body.session, sizeof(m->session));
-	memcpy(m->payload, o->body.payload.p, o->body.payload.n);
+	if (o->body.payload.n > 0)
+		memcpy(m->payload, o->body.payload.p, o->body.payload.n);
 	if (s->hold_sends && o->token != 0) {
 		s->token = o->token;
 		return;
