@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/base/arena.h"
 #include "lib/base/str.h"
@@ -32,6 +31,7 @@
 
 #include "src/ev/ev.h"
 #include "src/net/net_grpc.h"
+#include "tests/bench/load_server.h"
 
 #define SERVICE "/management.ManagementService/"
 #define PHASE_LIMIT (300 * LN_SEC)
@@ -72,44 +72,6 @@ struct load {
 };
 
 static struct load load;
-
-/* --- the server process ------------------------------------------------------------------------*/
-
-static double server_cpu(void)
-{
-	char path[64], text[1024];
-	if (load.server == 0)
-		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)load.server);
-	FILE *f = fopen(path, "r");
-	if (f == NULL)
-		return 0;
-	size_t n = fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	text[n] = '\0';
-	const char *p = strrchr(text, ')');
-	unsigned long user = 0, sys = 0;
-	if (p != NULL)
-		(void)sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-			     &sys);
-	return (double)(user + sys) / (double)sysconf(_SC_CLK_TCK);
-}
-
-static long server_kib(const char *field)
-{
-	char path[64], line[256];
-	long kib = 0;
-	if (load.server == 0)
-		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)load.server);
-	FILE *f = fopen(path, "r");
-	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-		if (strncmp(line, field, strlen(field)) == 0)
-			kib = strtol(line + strlen(field) + 1, NULL, 10);
-	if (f != NULL)
-		fclose(f);
-	return kib;
-}
 
 /* --- one agent ---------------------------------------------------------------------------------*/
 
@@ -387,7 +349,8 @@ static bool phase_run(const char *name, ln_time limit, double cpu_before)
 	       ", \"failed\": %u, \"server_cpu_s\": %.2f, "
 	       "\"server_rss_kib\": %ld, \"server_peak_kib\": %ld}\n",
 	       name, load.nagents, seconds, millis(0.5), millis(0.99), load.messages, load.bytes,
-	       load.failed, server_cpu() - cpu_before, server_kib("VmRSS"), server_kib("VmHWM"));
+	       load.failed, load_server_cpu(load.server) - cpu_before,
+	       load_server_kib(load.server, "VmRSS"), load_server_kib(load.server, "VmHWM"));
 	fflush(stdout);
 	phase = PHASE_NONE;
 	return load.over && load.failed == 0;
@@ -395,14 +358,14 @@ static bool phase_run(const char *name, ln_time limit, double cpu_before)
 
 static bool phase_register(void)
 {
-	double cpu = server_cpu();
+	double cpu = load_server_cpu(load.server);
 	phase_begin(PHASE_LOGIN);
 	return phase_run("register", PHASE_LIMIT, cpu);
 }
 
 static bool phase_open(const char *name)
 {
-	double cpu = server_cpu();
+	double cpu = load_server_cpu(load.server);
 	phase_begin(PHASE_SYNC);
 	return phase_run(name, PHASE_LIMIT, cpu);
 }
@@ -445,7 +408,7 @@ static bool phase_rejoin(void)
 
 static bool phase_idle(double seconds)
 {
-	double cpu = server_cpu();
+	double cpu = load_server_cpu(load.server);
 	phase_begin(PHASE_WAIT);
 	(void)phase_run("idle", (ln_time)(seconds * 1e9), cpu);
 	return load.failed == 0;
@@ -465,7 +428,7 @@ static bool phase_change(void)
 {
 	uint64_t *before = ln_calloc(load.nagents, sizeof(*before));
 	struct agent *extra = agent_new(1000000 + rng_below(ev_rng(), 1000000));
-	double cpu = server_cpu();
+	double cpu = load_server_cpu(load.server);
 	for (unsigned i = 0; i < load.nagents; i++)
 		before[i] = load.agents[i]->answers;
 	phase_begin(PHASE_CHANGE);
@@ -485,8 +448,8 @@ static bool phase_change(void)
 
 static bool phase_churn(double seconds)
 {
-	double cpu = server_cpu();
-	long before = server_kib("VmRSS");
+	double cpu = load_server_cpu(load.server);
+	long before = load_server_kib(load.server, "VmRSS");
 	phase_begin(PHASE_WAIT);
 	ln_time end = load.began + (ln_time)(seconds * 1e9);
 	uint64_t cuts = 0, joins = 0;
@@ -518,7 +481,7 @@ static bool phase_churn(double seconds)
 	}
 	fprintf(stderr,
 		"churn: %" PRIu64 " streams cut, %" PRIu64 " peers came, RSS %ld -> %ld KiB\n",
-		cuts, joins, before, server_kib("VmRSS"));
+		cuts, joins, before, load_server_kib(load.server, "VmRSS"));
 	bool good = load.failed == 0;
 	(void)phase_run("churn", 0, cpu);
 	return good;

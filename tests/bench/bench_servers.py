@@ -1,0 +1,114 @@
+"""The servers under test, started in a lab: ours, and NetBird's combined one when NETBIRD_SERVER_BIN names it."""
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "netns"))
+
+from lnlab import Lab, LinnetServer, NetbirdServer, programs_folder  # noqa: E402
+from lnlab.topology import SERVER  # noqa: E402
+
+NETBIRD = os.environ.get("NETBIRD_SERVER_BIN")
+
+
+def kinds(asked):
+    """Ours, and the peer where it can run."""
+    known = ["linnet"] + (["netbird"] if NETBIRD else [])
+    return [kind for kind in (asked.split(",") if asked else known) if kind in known]
+
+
+def generator(name):
+    return programs_folder() / "tests/bench" / name
+
+
+def descendants(pid):
+    found = [pid]
+    for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found += descendants(int(child))
+    return found
+
+
+def certificate(folder):
+    """A throw-away authority and a certificate of the server's address: (ca, certificate, key)."""
+    ca, ca_key, cert, key, request = (folder / n for n in ("ca.pem", "ca.key", "srv.pem", "srv.key", "srv.csr"))
+    (folder / "srv.ext").write_text(f"subjectAltName=IP:{SERVER}\nbasicConstraints=CA:FALSE\n")
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    for words in (["req", "-x509", *curve, "-keyout", ca_key, "-out", ca, "-subj", "/CN=bench authority", "-days", "2"],
+                  ["req", *curve, "-keyout", key, "-out", request, "-subj", "/CN=bench"],
+                  ["x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-out", cert,
+                   "-days", "2", "-extfile", folder / "srv.ext"]):
+        subprocess.run(["openssl", *[str(w) for w in words]], check=True, capture_output=True)
+    return ca, cert, key
+
+
+class Bench:
+    """One server of one kind and a host for the generator, each in a namespace of its own on one bridge."""
+
+    def __init__(self, lab, kind, tls=False):
+        self.lab, self.kind, self.tls = lab, kind, tls
+        self.url = f"{'https' if tls else 'http'}://{SERVER}:{443 if tls else 80}"
+        self.ca = None
+        config = self.config()
+        if kind == "linnet":
+            self.server = LinnetServer(lab.server, config)
+            self.server.url = self.url
+        else:
+            self.server = NetbirdServer(lab.server, NETBIRD)
+        self.pid = descendants(self.server.process.pid)[-1]
+        self.host = lab.public_host("gen", 50)
+
+    def config(self):
+        server = {"listenAddress": ":443" if self.tls else ":80", "exposedAddress": self.url, "stunPorts": [],
+                  "logLevel": "info", "logFile": "console", "dataDir": str(self.lab.server.folder / "data"),
+                  "authSecret": "unused-without-a-relay"}
+        if self.tls:
+            self.ca, cert, key = certificate(self.lab.server.folder)
+            server["tls"] = {"certFile": str(cert), "keyFile": str(key)}
+        return {"server": server, "linnet": {"maxPerSource": 1000000}}
+
+    def forget_policies(self):
+        """Nobody sees anybody: what is measured then is the stream, not its map."""
+        if self.kind == "netbird":
+            for policy in self.server.call("GET", "/api/policies"):
+                self.server.call_quietly("DELETE", f"/api/policies/{policy['id']}")
+        else:
+            for policy in json.loads(self.server.admin("policy", "list", "--json").stdout):
+                self.server.admin("policy", "delete", policy["id"])
+
+    def load(self, program, *words, timeout=600):
+        """Runs a generator; gives its JSON lines, each with the kind of the server."""
+        tls = ["--ca", self.ca] if self.tls else []
+        done = self.host.run(generator(program), "--url", self.url, "--server-pid", self.pid, *tls, *words,
+                             check=False, timeout=timeout)
+        if done.stderr:
+            print("# " + done.stderr.strip().replace("\n", "\n# "), file=sys.stderr)
+        for line in done.stdout.splitlines():
+            if line.startswith("{"):
+                yield {"server": self.kind, "tls": self.tls, **json.loads(line)}
+        if done.returncode != 0:
+            print(f"# {program} ended with {done.returncode}", file=sys.stderr)
+
+    def rss(self):
+        for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        return 0
+
+
+def machine():
+    """What a figure belongs to."""
+    cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    commit = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return {"what": "machine", "cpu": cpu, "cores": os.cpu_count(), "kernel": platform.release(),
+            "load": round(os.getloadavg()[0], 2), "commit": commit.stdout.strip()}
+
+
+def emit(line, out=None):
+    text = json.dumps(line)
+    print(text, flush=True)
+    if out is not None:
+        out.write(text + "\n")
