@@ -79,6 +79,15 @@ void ev_defer_free(struct ev_loop *l, void *p); /* free(p) at the end of the tur
  */
 struct mslice ev_scratch(struct ev_loop *l, unsigned which);
 
+/*
+ * Page-aligned, zeroed memory for what an object keeps for life but hardly ever touches (a protocol
+ * library's buffers): only written pages count, and they go back to the system with the slot,
+ * whatever the heap looks like. Aborts when there is no address space left.
+ */
+#define EV_SLOT_SIZE ((size_t)28 << 10)
+void *ev_slot_take(struct ev_loop *l);
+void ev_slot_give(struct ev_loop *l, void *slot); /* null is fine; before the loop ends */
+
 /* From any thread: fn(arg) on the loop's thread, in the order posted. Thread-safe. */
 void ev_post(struct ev_loop *l, void (*fn)(void *arg), void *arg);
 

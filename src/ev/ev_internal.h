@@ -21,6 +21,14 @@ struct ev_jobs {
 
 #define EV_SCRATCH_SIZE (64u << 10)
 
+/* ev_slot.c */
+struct ev_slots {
+	void **slabs;
+	size_t nslabs;
+	void **free;
+	size_t nfree;
+};
+
 struct ev_loop {
 	uv_loop_t uv;
 	uv_prepare_t prepare; /* before waiting: arm the timer descriptor */
@@ -36,6 +44,7 @@ struct ev_loop {
 	struct ev_jobs running;
 	size_t nwork; /* jobs on worker threads */
 	uint8_t *scratch[2];
+	struct ev_slots slots;
 
 	pthread_mutex_t lock;
 	struct ev_jobs posted; /* under lock */
@@ -44,4 +53,5 @@ struct ev_loop {
 void ev_jobs_add(struct ev_jobs *j, void (*fn)(void *arg), void *arg);
 /* Runs what j holds at this moment, in order; `running` is the second array of the pair. */
 void ev_jobs_run(struct ev_jobs *j, struct ev_jobs *running);
+void ev_slots_fini(struct ev_slots *s);
 void ev_timer_run_due(struct ev_loop *l, ln_time now);

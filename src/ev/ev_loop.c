@@ -179,6 +179,7 @@ void ev_loop_free(struct ev_loop *l)
 	free(l->deferred.v);
 	free(l->running.v);
 	free(l->posted.v);
+	ev_slots_fini(&l->slots);
 	free(l->scratch[0]);
 	free(l->scratch[1]);
 	pthread_mutex_destroy(&l->lock);

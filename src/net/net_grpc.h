@@ -91,6 +91,7 @@ struct grpc_server_conf {
 	size_t max_message;       /* receive; 0 = 4 MiB. Beyond: RESOURCE_EXHAUSTED */
 	size_t max_send_queue;    /* bytes per call; 0 = 32 MiB */
 	uint32_t max_streams;     /* per connection; 0 = 250 */
+	uint32_t header_table;    /* see net_h2_conf; 0 = its default */
 	ln_time keepalive;        /* own PING after this much silence, jittered; 0 = 30 s */
 	ln_time keepalive_answer; /* drop when no frame follows; 0 = 20 s */
 	ln_time preface_limit;    /* connection preface and SETTINGS; 0 = 10 s */

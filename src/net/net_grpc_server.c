@@ -423,6 +423,7 @@ void grpc_server_h2_conf(const struct grpc_server *s, struct net_h2_conf *ret)
 	*ret = (struct net_h2_conf){
 		.server = true,
 		.max_streams = s->conf.max_streams,
+		.header_table = s->conf.header_table,
 		.window = WINDOW,
 		.keepalive = s->conf.keepalive,
 		.keepalive_answer = s->conf.keepalive_answer,

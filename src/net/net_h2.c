@@ -5,17 +5,26 @@
 #include <stdlib.h>
 
 #include "src/net/net_goaway.h"
+#include "src/net/net_h2_mem.h"
 #include "src/net/net_stream.h"
 
 #define FLUSH_BUDGET (512u << 10) /* bytes per turn, so that one fast reader leaves room */
 #define FIELDS_MAX 64
 #define DRAIN_PING "linnetgo"
 #define CONFIRM_PING "lnok" /* and four bytes of number */
+#define FRAME_HEAD 9
+#define FRAME_MAX 16384 /* what a DATA frame of ours carries at most (RFC 9113 4.2) */
+/*
+ * Default room for compressed header fields. Go's clients index every field, also the ever
+ * new grpc-timeout, so a table is always full: 4096 bytes of it are 13 KiB in memory.
+ */
+#define TABLE_SIZE 1024
 
 struct net_h2 {
 	struct ev_loop *loop;
 	struct net_stream *stream;
 	nghttp2_session *ng;
+	struct net_h2_mem mem;
 	struct net_h2_conf conf;
 	const struct net_h2_ops *ops;
 	void *user;
@@ -29,6 +38,8 @@ struct net_h2 {
 	size_t held;
 	uint32_t confirms;        /* numbers given to streams; 0 is none */
 	struct net_goaway goaway; /* server: repairs what agents send */
+	struct mslice out;        /* the loop's scratch buffer, only while send_frames() runs */
+	size_t nout;
 	bool settings_seen;
 	bool draining;
 	bool flush_queued;
@@ -207,6 +218,11 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
 	return 0;
 }
 
+/*
+ * The owner's bytes go straight to where they are sent from, behind the room for the frame's head;
+ * on_send_data() follows at once and fills it in. The library's own buffer would keep 16 KiB of
+ * every connection that ever had a large message.
+ */
 static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len, uint32_t *flags,
 		       nghttp2_data_source *src, void *user)
 {
@@ -215,12 +231,24 @@ static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len
 	if (st == NULL || st->ops == NULL)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	enum net_h2_eof eof = NET_H2_MORE;
-	size_t n = st->ops->read(st, buf, len, &eof);
+	size_t room = h->out.n - h->nout - FRAME_HEAD;
+	size_t n = st->ops->read(st, h->out.p + h->nout + FRAME_HEAD, LN_MIN(len, room), &eof);
+	if (n != 0)
+		*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
 	if (eof != NET_H2_MORE)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 	if (eof == NET_H2_TRAILERS)
 		*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
 	return n == 0 && eof == NET_H2_MORE ? NGHTTP2_ERR_DEFERRED : (ssize_t)n;
+}
+
+static int on_send_data(nghttp2_session *ng, nghttp2_frame *f, const uint8_t *head, size_t n,
+			nghttp2_data_source *src, void *user)
+{
+	struct net_h2 *h = user;
+	memcpy(h->out.p + h->nout, head, FRAME_HEAD);
+	h->nout += FRAME_HEAD + n;
+	return NGHTTP2_ERR_PAUSE; /* sent; send_frames() looks whether there is room for more */
 }
 
 /* --- sending ----------------------------------------------------------------------------------*/
@@ -229,28 +257,38 @@ static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len
  * Moves frames from the session to the stream while the socket takes them. What a stopped reader
  * costs is one scratch buffer's worth here plus what the owners queue.
  */
+static void write_out(struct net_h2 *h)
+{
+	net_stream_write(h->stream, slice_of(h->out.p, h->nout));
+	h->nout = 0;
+}
+
 static int send_frames(struct net_h2 *h)
 {
-	struct mslice buf = ev_scratch(h->loop, 1);
-	size_t n = 0;
-	for (size_t sent = 0; sent < FLUSH_BUDGET && net_stream_pending(h->stream) == 0;) {
+	bool more = true;
+	h->out = ev_scratch(h->loop, 1);
+	h->nout = 0;
+	for (size_t sent = 0; more && sent < FLUSH_BUDGET && net_stream_pending(h->stream) == 0;) {
 		const uint8_t *p;
+		size_t before = h->nout;
 		ssize_t r = nghttp2_session_mem_send(h->ng, &p);
 		if (r < 0)
 			return LN_E_MALFORMED;
-		if (r == 0 || (size_t)r > buf.n - n) {
-			net_stream_write(h->stream, slice_of(buf.p, n));
-			sent += n;
-			n = 0;
+		/* Either on_send_data() has put a frame into the buffer, or r bytes are at p. */
+		size_t n = h->nout - before + (size_t)r;
+		more = n != 0;
+		sent += n;
+		if ((size_t)r > h->out.n - h->nout)
+			write_out(h);
+		if (r > 0) {
+			memcpy(h->out.p + h->nout, p, (size_t)r);
+			h->nout += (size_t)r;
 		}
-		if (r == 0)
-			return 0;
-		memcpy(buf.p + n, p, (size_t)r);
-		n += (size_t)r;
+		if (h->out.n - h->nout < FRAME_HEAD + FRAME_MAX)
+			write_out(h);
 	}
-	if (n != 0)
-		net_stream_write(h->stream, slice_of(buf.p, n));
-	if (net_stream_pending(h->stream) == 0)
+	write_out(h);
+	if (more && net_stream_pending(h->stream) == 0)
 		schedule_flush(h);
 	return 0;
 }
@@ -349,6 +387,7 @@ static void teardown(void *arg)
 	}
 	h->ops->closed(h->user, h->err, h->why);
 	nghttp2_session_del(h->ng);
+	net_h2_mem_fini(&h->mem);
 	net_stream_free(h->stream);
 	ev_timer_fini(&h->timer);
 	free(h);
@@ -419,13 +458,17 @@ static nghttp2_session *session_new(struct net_h2 *h)
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
 	nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+	nghttp2_session_callbacks_set_send_data_callback(cb, on_send_data);
 	nghttp2_option_set_no_closed_streams(opt, 1);
+	nghttp2_option_set_max_deflate_dynamic_table_size(opt, h->conf.header_table);
 	nghttp2_option_set_stream_reset_rate_limit(opt, 1000, 33);
 	nghttp2_option_set_max_continuations(opt, 8);
 	nghttp2_option_set_max_outbound_ack(opt, 1000);
-	r = h->conf.server ? nghttp2_session_server_new2(&ng, cb, h, opt)
-			   : nghttp2_session_client_new2(&ng, cb, h, opt);
+	net_h2_mem_init(&h->mem, h->loop);
+	r = h->conf.server ? nghttp2_session_server_new3(&ng, cb, h, opt, &h->mem.mem)
+			   : nghttp2_session_client_new3(&ng, cb, h, opt, &h->mem.mem);
 	ln_assert(r == 0);
+	h->mem.born = true;
 	nghttp2_option_del(opt);
 	nghttp2_session_callbacks_del(cb);
 	return ng;
@@ -434,17 +477,19 @@ static nghttp2_session *session_new(struct net_h2 *h)
 static void submit_settings(struct net_h2 *h)
 {
 	const nghttp2_settings_entry server[] = {
+		{ NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, h->conf.header_table },
 		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h->conf.max_streams },
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, h->conf.window },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, NET_HEADERS_BYTES },
 	};
 	const nghttp2_settings_entry client[] = {
+		{ NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, h->conf.header_table },
 		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, h->conf.window },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, NET_HEADERS_BYTES },
 	};
 	int r = nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, h->conf.server ? server : client,
-					3);
+					LN_COUNT(server));
 	r |= nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0,
 						   (int32_t)h->conf.window);
 	ln_assert(r == 0);
@@ -457,6 +502,8 @@ struct net_h2 *net_h2_new(struct ev_loop *l, struct net_stream *stream,
 	*h = (struct net_h2){
 		.loop = l, .stream = stream, .conf = *conf, .ops = ops, .user = user
 	};
+	if (h->conf.header_table == 0)
+		h->conf.header_table = TABLE_SIZE;
 	list_init(&h->streams);
 	list_init(&h->notify);
 	net_goaway_init(&h->goaway);

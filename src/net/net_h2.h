@@ -72,6 +72,7 @@ struct net_h2_stream {
 struct net_h2_conf {
 	bool server;
 	uint32_t max_streams;
+	uint32_t header_table;    /* bytes kept to compress header fields, each way; 0 = 1 KiB */
 	uint32_t window;          /* what a peer may send ahead, per stream and connection */
 	ln_time keepalive;        /* own PING after this much silence, jittered */
 	ln_time keepalive_answer; /* then this long for any frame */

@@ -9,13 +9,19 @@
 
 #include "lib/base/ip.h"
 
+#define TICKET_LIFE 7200 /* seconds */
+
 struct net_tls_ctx {
 	SSL_CTX *ssl;
 	bool server;
+	/* Client: the newest ticket and whose it is. */
+	SSL_SESSION *ticket;
+	char ticket_host[256];
 };
 
 struct net_tls {
 	SSL *ssl;
+	char *host;       /* client */
 	struct slice *in; /* set only while a call runs */
 	struct str *out;  /* the same */
 	char error[160];
@@ -99,11 +105,70 @@ static struct net_tls_ctx *ctx_new(bool server)
 					 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_options(c->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 					    SSL_OP_CIPHER_SERVER_PREFERENCE);
-	/* Sessions live for hours: tickets and a cache would only cost memory. */
+	/* The server keeps no state of past sessions; the tickets do. */
 	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_options(c->ssl, SSL_OP_NO_TICKET);
-	SSL_CTX_set_num_tickets(c->ssl, 0);
 	return c;
+}
+
+/* --- resumption -------------------------------------------------------------------------------*/
+
+/*
+ * Before TLS 1.3 a resumed session derives its keys from the old secret, so whoever gets the ticket
+ * key reads what was recorded; 1.3 always adds a fresh exchange (RFC 8446 2.2).
+ */
+static int no_old_tickets(SSL *ssl, void *arg)
+{
+	if (SSL_version(ssl) < TLS1_3_VERSION)
+		SSL_set_options(ssl, SSL_OP_NO_TICKET);
+	return 1;
+}
+
+static void server_tickets(struct net_tls_ctx *c)
+{
+	static const unsigned char name[] = "linnet";
+	SSL_CTX_set_num_tickets(c->ssl, 1); /* each is one connection's worth */
+	SSL_CTX_set_timeout(c->ssl, TICKET_LIFE);
+	SSL_CTX_set_session_id_context(c->ssl, name, sizeof(name) - 1);
+	SSL_CTX_set_cert_cb(c->ssl, no_old_tickets, NULL);
+}
+
+static void forget_ticket(struct net_tls_ctx *c)
+{
+	SSL_SESSION_free(c->ticket);
+	c->ticket = NULL;
+}
+
+/*
+ * A ticket came. The context may be gone while its last sessions live on. A copy is kept: OpenSSL
+ * spoils its own when the connection breaks without a proper end, which is when it is wanted.
+ */
+static int on_ticket(SSL *ssl, SSL_SESSION *session)
+{
+	struct net_tls_ctx *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	struct net_tls *t = SSL_get_app_data(ssl);
+	if (c == NULL || t->host == NULL || strlen(t->host) >= sizeof(c->ticket_host))
+		return 0;
+	forget_ticket(c);
+	c->ticket = SSL_SESSION_dup(session);
+	strcpy(c->ticket_host, t->host);
+	return 0; /* not taken */
+}
+
+static void client_tickets(struct net_tls_ctx *c)
+{
+	SSL_CTX_set_session_cache_mode(c->ssl,
+				       SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+	SSL_CTX_set_app_data(c->ssl, c);
+	SSL_CTX_sess_set_new_cb(c->ssl, on_ticket);
+}
+
+/* A ticket is shown once: two connections cannot be told to be of one client (RFC 8446 C.4). */
+static void use_ticket(struct net_tls_ctx *c, struct net_tls *t)
+{
+	if (c->ticket == NULL || strcmp(c->ticket_host, t->host) != 0)
+		return;
+	(void)SSL_set_session(t->ssl, c->ticket);
+	forget_ticket(c);
 }
 
 int net_tls_ctx_server(const char *cert_file, const char *key_file, struct net_tls_ctx **ret,
@@ -124,6 +189,7 @@ int net_tls_ctx_server(const char *cert_file, const char *key_file, struct net_t
 		return r;
 	}
 	SSL_CTX_set_alpn_select_cb(c->ssl, alpn_select, NULL);
+	server_tickets(c);
 	*ret = c;
 	return 0;
 }
@@ -141,6 +207,7 @@ int net_tls_ctx_client(const char *ca_file, struct net_tls_ctx **ret, struct ln_
 		return r;
 	}
 	SSL_CTX_set_alpn_protos(c->ssl, (const unsigned char *)"\x02h2", 3);
+	client_tickets(c);
 	*ret = c;
 	return 0;
 }
@@ -149,6 +216,8 @@ void net_tls_ctx_free(struct net_tls_ctx *c)
 {
 	if (c == NULL)
 		return;
+	forget_ticket(c);
+	SSL_CTX_set_app_data(c->ssl, NULL);
 	SSL_CTX_free(c->ssl);
 	free(c);
 }
@@ -187,11 +256,14 @@ struct net_tls *net_tls_new(struct net_tls_ctx *c, const char *host)
 		SSL_set_accept_state(t->ssl);
 	} else {
 		SSL_set_connect_state(t->ssl);
+		SSL_set_app_data(t->ssl, t);
 		if (host[0] == '\0' || !set_host(t, host)) {
 			ERR_clear_error();
 			net_tls_free(t);
 			return NULL;
 		}
+		t->host = ln_strdup(host);
+		use_ticket(c, t);
 	}
 	return t;
 }
@@ -201,6 +273,7 @@ void net_tls_free(struct net_tls *t)
 	if (t == NULL)
 		return;
 	SSL_free(t->ssl);
+	free(t->host);
 	free(t);
 }
 
@@ -295,6 +368,11 @@ bool net_tls_is_h2(const struct net_tls *t)
 	unsigned n;
 	SSL_get0_alpn_selected(t->ssl, &p, &n);
 	return n == 2 && memcmp(p, "h2", 2) == 0;
+}
+
+bool net_tls_is_resumed(const struct net_tls *t)
+{
+	return SSL_session_reused(t->ssl) == 1;
 }
 
 const char *net_tls_error(const struct net_tls *t)

@@ -6,6 +6,10 @@
  * A context (certificates, roots, limits) is shared by its sessions: each holds a reference of
  * OpenSSL's, so a context may be freed or replaced at any time; live sessions keep the old one.
  * TLS 1.2 and up. A client always verifies chain and name.
+ *
+ * Resumption (TLS 1.3 only): the server gives each session one ticket and keeps nothing; tickets of
+ * a context that was replaced lead to a full handshake. A client context remembers the newest
+ * ticket and shows it once, to the same host. So a client context belongs to one thread.
  */
 #include "lib/base/err.h"
 #include "lib/base/slice.h"
@@ -43,4 +47,5 @@ LN_MUST_CHECK int net_tls_write(struct net_tls *t, struct slice plain, struct st
 void net_tls_end(struct net_tls *t, struct str *out); /* close_notify */
 bool net_tls_is_ready(const struct net_tls *t);       /* handshake done */
 bool net_tls_is_h2(const struct net_tls *t);          /* ALPN agreed on h2 */
+bool net_tls_is_resumed(const struct net_tls *t);     /* by a ticket; after the handshake */
 const char *net_tls_error(const struct net_tls *t);   /* never null */

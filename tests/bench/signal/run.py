@@ -20,7 +20,7 @@ RATE = 4000
 
 
 def one(kind, tls, pairs, seconds):
-    with Lab("signal") as lab:
+    with Lab("sgn") as lab:
         bench = Bench(lab, kind, tls)
         before = bench.rss()
         for line in bench.load("signal_load", "--pairs", pairs, "open", "idle:3", f"flood:4:{seconds}",

@@ -4,7 +4,7 @@
  * the command line, done in order; each prints one JSON line.
  *
  *	signal_load --url http://10.0.0.1:80 [--pairs N] [--bytes B] [--server-pid P]
- *	            [--ca FILE] PHASE...
+ *	            [--at-once N] [--ca FILE] PHASE...
  *
  *	open        every connection and stream; ends when all are registered
  *	idle:S      S seconds of silence
@@ -48,7 +48,7 @@ static struct {
 	char host[256];
 	const char *ca;
 	pid_t server;
-	unsigned pairs, bytes;
+	unsigned pairs, bytes, at_once;
 	struct agent *agents; /* 2 * pairs; partners are neighbours */
 
 	/* the running phase */
@@ -146,17 +146,26 @@ static void agent_open(struct agent *a)
 			    .ca_file = load.ca },
 	};
 	const struct grpc_kv id = { "x-wiretrustee-peer-id", a->id };
-	a->channel = grpc_channel_new(load.loop, &conf);
+	if (a->channel == NULL)
+		a->channel = grpc_channel_new(load.loop, &conf);
 	a->registered = false;
 	a->stream = grpc_channel_call(a->channel, SERVICE "ConnectStream", &id, 1, LN_TIME_NEVER,
 				      &cbs, a);
 }
 
-static void agent_cut(struct agent *a)
+/* The connection only: the channel keeps its TLS ticket, as that of an agent does. */
+static void agent_drop(struct agent *a)
 {
 	if (a->stream != NULL)
 		grpc_call_set_user(a->stream, NULL);
 	a->stream = NULL;
+	if (a->channel != NULL)
+		grpc_channel_reset(a->channel);
+}
+
+static void agent_cut(struct agent *a)
+{
+	agent_drop(a);
 	if (a->channel != NULL)
 		grpc_channel_free(a->channel);
 	a->channel = NULL;
@@ -207,11 +216,13 @@ static bool phase_open(const char *name)
 {
 	double cpu = load_server_cpu(load.server);
 	phase_begin();
-	load.unregistered = 2u * load.pairs;
-	for (unsigned i = 0; i < 2 * load.pairs; i++)
-		agent_open(&load.agents[i]);
-	while (load.unregistered > 0 && load.failed == 0 && ev_now() < load.began + PHASE_LIMIT)
+	unsigned n = 2u * load.pairs, opened = 0;
+	load.unregistered = n;
+	while (load.unregistered > 0 && load.failed == 0 && ev_now() < load.began + PHASE_LIMIT) {
+		while (opened < n && opened - (n - load.unregistered) < load.at_once)
+			agent_open(&load.agents[opened++]);
 		ev_loop_turn(load.loop, 50 * LN_MSEC);
+	}
 	report(name, cpu);
 	return load.unregistered == 0;
 }
@@ -219,7 +230,8 @@ static bool phase_open(const char *name)
 static bool phase_reopen(void)
 {
 	for (unsigned i = 0; i < 2 * load.pairs; i++)
-		agent_cut(&load.agents[i]);
+		agent_drop(&load.agents[i]);
+	load.at_once = 2u * load.pairs;
 	return phase_open("reopen");
 }
 
@@ -319,6 +331,7 @@ static int parse_options(int argc, char **argv)
 	int i = 1;
 	load.pairs = 50;
 	load.bytes = 300;
+	load.at_once = 64;
 	for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
 		if (strcmp(argv[i], "--url") == 0)
 			text = value_of(argc, argv, &i);
@@ -326,6 +339,8 @@ static int parse_options(int argc, char **argv)
 			load.ca = value_of(argc, argv, &i);
 		else if (strcmp(argv[i], "--pairs") == 0)
 			load.pairs = (unsigned)atoi(value_of(argc, argv, &i));
+		else if (strcmp(argv[i], "--at-once") == 0)
+			load.at_once = (unsigned)atoi(value_of(argc, argv, &i));
 		else if (strcmp(argv[i], "--bytes") == 0)
 			load.bytes = (unsigned)atoi(value_of(argc, argv, &i));
 		else if (strcmp(argv[i], "--server-pid") == 0)
@@ -334,8 +349,9 @@ static int parse_options(int argc, char **argv)
 			return -1;
 	}
 	struct ln_fail f;
-	if (text == NULL || i == argc || load.pairs == 0 || load.bytes < BODY_MIN ||
-	    load.bytes > 4096 || url_parse(slice_str(text), &load.url, &f) != 0)
+	if (text == NULL || i == argc || load.pairs == 0 || load.at_once == 0 ||
+	    load.bytes < BODY_MIN || load.bytes > 4096 ||
+	    url_parse(slice_str(text), &load.url, &f) != 0)
 		return -1;
 	snprintf(load.host, sizeof(load.host), "%s", load.url.host);
 	return i;
@@ -346,7 +362,7 @@ int main(int argc, char **argv)
 	int first = parse_options(argc, argv);
 	if (first < 0) {
 		fprintf(stderr, "Usage: signal_load --url URL [--pairs N] [--bytes B] "
-				"[--server-pid PID] [--ca FILE] PHASE...\n");
+				"[--server-pid PID] [--at-once N] [--ca FILE] PHASE...\n");
 		return 2;
 	}
 	load.loop = ev_loop_new();

@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -208,6 +209,35 @@ static void signals_come_through_the_loop(void **state)
 	assert_int_equal(ev_signal_start(&s, loop, SIGKILL, on_signal), -22);
 }
 
+/* What was written is gone when a slot comes back, and its pages with it. */
+static void slots_come_back_empty(void **state)
+{
+	void *slot[200];
+	for (size_t i = 0; i < LN_COUNT(slot); i++) {
+		slot[i] = ev_slot_take(loop);
+		assert_int_equal((uintptr_t)slot[i] % 4096, 0);
+		memset(slot[i], 0xa5, EV_SLOT_SIZE);
+	}
+	for (size_t i = 0; i < LN_COUNT(slot); i++)
+		for (size_t j = 0; j < i; j++)
+			assert_true((uint8_t *)slot[i] >= (uint8_t *)slot[j] + EV_SLOT_SIZE ||
+				    (uint8_t *)slot[j] >= (uint8_t *)slot[i] + EV_SLOT_SIZE);
+	for (size_t i = 0; i < LN_COUNT(slot); i++)
+		ev_slot_give(loop, slot[i]);
+	for (size_t i = 0; i < LN_COUNT(slot); i++) {
+		unsigned char resident[EV_SLOT_SIZE / 4096];
+		uint8_t *p = ev_slot_take(loop);
+		assert_int_equal(mincore(p, EV_SLOT_SIZE, resident), 0);
+		for (size_t k = 0; k < sizeof(resident); k++)
+			assert_int_equal(resident[k] & 1, 0);
+		assert_int_equal(p[0] | p[EV_SLOT_SIZE - 1], 0);
+		slot[i] = p;
+	}
+	for (size_t i = 0; i < LN_COUNT(slot); i++)
+		ev_slot_give(loop, slot[i]);
+	ev_slot_give(loop, NULL);
+}
+
 static void stop_loop(void *arg)
 {
 	ev_loop_stop(loop);
@@ -237,6 +267,7 @@ int main(void)
 		T(work_runs_elsewhere_and_comes_back),
 		T(readiness_follows_what_is_wanted),
 		T(signals_come_through_the_loop),
+		T(slots_come_back_empty),
 		T(run_ends_when_stopped),
 	};
 	return cmocka_run_group_tests_name("ev_loop", tests, NULL, NULL);
