@@ -4,6 +4,9 @@
 
 #include "lib/peer/peer_internal.h"
 
+/* While relayed, new addresses of ours bring a retry at most this often. */
+#define PEER_RETRY_EVERY (10 * LN_SEC)
+
 const char *peer_state_name(enum peer_state s)
 {
 	switch (s) {
@@ -37,6 +40,7 @@ static void peer_conn_defaults(struct peer_conn_conf *c)
 	c->idle_check = peer_conn_or(c->idle_check, LN_MINUTE);
 	c->watch_first = peer_conn_or(c->watch_first, 30 * LN_SEC);
 	c->watch_period = peer_conn_or(c->watch_period, 210 * LN_SEC);
+	c->silent_after = peer_conn_or(c->silent_after, 2800 * LN_MSEC);
 	c->early_age = peer_conn_or(c->early_age, 15 * LN_SEC);
 	if (c->max_early == 0)
 		c->max_early = 64;
@@ -64,6 +68,7 @@ struct peer_conn *peer_conn_new(const struct peer_conn_conf *conf, const struct 
 	p->ep_fallback_at = LN_TIME_NEVER;
 	p->watch_at = LN_TIME_NEVER;
 	p->idle_at = LN_TIME_NEVER;
+	p->relay.look_at = LN_TIME_NEVER;
 	if (!p->lazy)
 		peer_conn_open(p, now);
 	return p;
@@ -106,6 +111,7 @@ void peer_conn_close(struct peer_conn *p, ln_time now, bool say_idle)
 	if (p->state == PEER_IDLE)
 		return;
 	peer_nego_fini(p);
+	peer_relay_close(p);
 	p->want_offer = false;
 	p->want_answer = false;
 	p->want_go_idle = say_idle;
@@ -228,7 +234,13 @@ int peer_conn_stun(struct peer_conn *p, ln_time now, const struct ip_ep *from, s
 
 void peer_conn_local_changed(struct peer_conn *p, ln_time now)
 {
-	peer_nego_sync_cands(p, now);
+	if (!peer_nego_sync_cands(p, now) || p->relay.state != PEER_RELAY_UP || p->ice != NULL)
+		return;
+	/* Relayed, and a new address may be what was missing (spec trap 55). */
+	if (p->retried_at == 0 || now - p->retried_at >= PEER_RETRY_EVERY) {
+		p->retried_at = now;
+		peer_guard_reset(p, now, 0);
+	}
 }
 
 void peer_conn_reset_guard(struct peer_conn *p, ln_time now, bool at_once)
@@ -250,7 +262,7 @@ void peer_conn_restart(struct peer_conn *p, ln_time now)
 {
 	if (p->state == PEER_IDLE)
 		return;
-	peer_nego_end(p, now, p->state == PEER_CONNECTED);
+	peer_nego_end(p, now, false);
 	p->want_gather = true;
 	peer_guard_reset(p, now, 0);
 }
@@ -261,21 +273,55 @@ void peer_conn_handshake(struct peer_conn *p, ln_time now)
 	if (p->ep_fallback_at == LN_TIME_NEVER)
 		return;
 	/* The controller's session is there: naming the endpoint starts no second one. */
+	struct ip_ep ep = peer_relay_endpoint(p);
 	p->ep_fallback_at = LN_TIME_NEVER;
-	peer_conn_endpoint_set(p, &p->path, false);
+	if (ip_is_set(&ep.addr))
+		peer_conn_endpoint_set(p, &ep, false);
 }
 
 static void peer_conn_path_dead(struct peer_conn *p, ln_time now)
 {
-	bool had_path = p->state == PEER_CONNECTED;
-	peer_nego_end(p, now, had_path);
+	bool had_path = peer_conn_is_direct(p);
+	peer_nego_end(p, now, false);
 	/* spec 5.4: a loss resets the guard. A first failure waits there for the next tick, which
 	 * may be 9 s away: we do not. */
 	if (had_path)
 		peer_guard_reset(p, now, p->conf.guard_reset);
+	else if (p->relay.state == PEER_RELAY_UP)
+		peer_guard_failed(p, now);
 	else
 		p->guard_at = ln_time_min(p->guard_at, now + p->conf.guard_first);
 	p->want_state = true;
+}
+
+/* A path that is up carries no WireGuard session (spec 5.7). */
+static void peer_conn_watch_failed(struct peer_conn *p, ln_time now)
+{
+	p->watch_at = LN_TIME_NEVER;
+	if (peer_conn_is_direct(p))
+		peer_conn_path_dead(p, now);
+	else
+		peer_relay_end(p, now);
+	p->watch_lost = true;
+}
+
+void peer_conn_watch(struct peer_conn *p, ln_time now, ln_time path_since)
+{
+	p->watch_at = now + p->conf.watch_first;
+	/* The other side may have been faster: its handshake on the new path can come before we
+	 * know of it and is not an old one (spec trap 46). */
+	p->watch_baseline = p->handshake_at < path_since ? p->handshake_at : 0;
+}
+
+void peer_conn_no_path(struct peer_conn *p, ln_time now)
+{
+	p->losses++;
+	p->path_lost = true;
+	p->watch_at = LN_TIME_NEVER;
+	/* The other side forgets its session keys too (spec 5.5): ours would be talking to nobody.
+	 */
+	peer_conn_endpoint_clear(p, true);
+	peer_conn_set_state(p, now, PEER_CONNECTING);
 }
 
 void peer_conn_wg_stats(struct peer_conn *p, ln_time now, const struct peer_wg_stats *s)
@@ -295,8 +341,7 @@ void peer_conn_wg_stats(struct peer_conn *p, ln_time now, const struct peer_wg_s
 		return;
 	if (p->handshake_at == 0 || p->handshake_at == p->watch_baseline ||
 	    now - p->handshake_at > p->conf.watch_period) {
-		peer_conn_path_dead(p, now);
-		p->watch_lost = true;
+		peer_conn_watch_failed(p, now);
 		return;
 	}
 	p->watch_baseline = p->handshake_at;
@@ -344,8 +389,13 @@ static void peer_conn_run_timers(struct peer_conn *p, ln_time now)
 {
 	peer_guard_run(p, now);
 	peer_nego_run(p, now);
-	if (now >= p->ep_fallback_at)
-		peer_conn_endpoint_set(p, &p->path, true);
+	peer_relay_run(p, now);
+	if (now >= p->ep_fallback_at) {
+		struct ip_ep ep = peer_relay_endpoint(p);
+		p->ep_fallback_at = LN_TIME_NEVER;
+		if (ip_is_set(&ep.addr))
+			peer_conn_endpoint_set(p, &ep, true);
+	}
 	if (now >= p->watch_at) {
 		p->watch_at = LN_TIME_NEVER;
 		p->stats_for_watch = true;
@@ -404,6 +454,13 @@ static void peer_conn_write_offer(struct peer_conn *p, struct mslice buf, enum s
 	out->body.version = p->version;
 	out->body.has_session = ice;
 	memcpy(out->body.session, p->session, sizeof(p->session));
+	out->body.linnet_level = PEER_LINNET_LEVEL;
+	const struct peer_local *l = p->conf.local;
+	if (l->relay_url[0] != '\0' && ip_is_set(&p->conf.relay_ep.addr)) {
+		out->body.has_relay = true;
+		out->body.relay_address = l->relay_url;
+		out->body.relay_ip = l->relay_ip;
+	}
 	out->token = p->token_next++;
 	p->token_inflight = out->token;
 }
@@ -441,11 +498,30 @@ static bool peer_conn_take_signal(struct peer_conn *p, ln_time now, struct mslic
 	return true;
 }
 
+static bool peer_conn_take_relay(struct peer_conn *p, struct peer_out *out)
+{
+	struct peer_relay *r = &p->relay;
+	*out = (struct peer_out){ .kind = PEER_OUT_RELAY_CLOSE };
+	if (r->want_close) {
+		r->want_close = false;
+		return true;
+	}
+	if (!r->want_open)
+		return false;
+	r->want_open = false;
+	out->kind = PEER_OUT_RELAY_OPEN;
+	out->relay_url = r->url;
+	/* The hint belongs to the other side's address (spec trap 58). */
+	if (strcmp(r->url, r->remote_url) == 0)
+		out->relay_ip = r->remote_ip;
+	return true;
+}
+
 bool peer_conn_poll(struct peer_conn *p, ln_time now, struct mslice buf, struct peer_out *out)
 {
 	ln_assert(buf.n >= PEER_BUF_MIN);
 	peer_conn_run_timers(p, now);
-	if (peer_conn_take_endpoint(p, out))
+	if (peer_conn_take_endpoint(p, out) || peer_conn_take_relay(p, out))
 		return true;
 	if (peer_conn_take_signal(p, now, buf, out))
 		return true;
@@ -477,7 +553,7 @@ ln_time peer_conn_deadline(const struct peer_conn *p)
 {
 	ln_time t = ln_time_min(p->guard_at, p->repeat_at);
 	t = ln_time_min(t, ln_time_min(p->ep_fallback_at, p->watch_at));
-	t = ln_time_min(t, p->idle_at);
+	t = ln_time_min(t, ln_time_min(p->idle_at, p->relay.look_at));
 	if (p->ice != NULL)
 		t = ln_time_min(t, ice_agent_deadline(p->ice));
 	return t;
@@ -488,6 +564,11 @@ ln_time peer_conn_deadline(const struct peer_conn *p)
 enum peer_state peer_conn_state(const struct peer_conn *p)
 {
 	return p->state;
+}
+
+bool peer_conn_is_direct(const struct peer_conn *p)
+{
+	return p->ice != NULL && ip_is_set(&p->path.addr);
 }
 
 bool peer_conn_negotiating(const struct peer_conn *p)
@@ -505,12 +586,16 @@ void peer_conn_info(const struct peer_conn *p, struct peer_info *ret)
 	*ret = (struct peer_info){
 		.state = p->state,
 		.since = p->since,
+		.path = peer_relay_path(p),
+		.relay_up = p->relay.state == PEER_RELAY_UP,
+		.relay_url = p->relay.state == PEER_RELAY_UP ? p->relay.url : "",
 		.controller = p->controller,
 		.offers_sent = p->offers_sent,
 		.offers_received = p->offers_received,
 		.answers_received = p->answers_received,
 		.negotiations = p->negotiations,
 		.losses = p->losses,
+		.path_changes = p->path_changes,
 	};
 	if (p->ice != NULL)
 		ice_agent_report(p->ice, &ret->ice);

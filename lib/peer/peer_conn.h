@@ -1,16 +1,20 @@
 #pragma once
 /*
  * The connection to one remote peer: when to offer, what to answer, which ICE negotiation counts,
- * when WireGuard gets which endpoint, when to sleep (spec signal-and-connection 2 and 5).
+ * whether packets go directly or by the relay, when WireGuard gets which endpoint, when to sleep
+ * (spec signal-and-connection 2 and 5).
  *
  * Pure core: verbs and inputs change it, peer_conn_poll() hands out one effect at a time (call it
  * until it says false after every verb and when peer_conn_deadline() has passed). It owns at most
  * one ice_agent, the current negotiation. The owner (engine or simulator) sends messages and
  * datagrams, programs WireGuard, gathers addresses and keeps one `struct peer_local` for all peers.
+ * It also owns the connections to relays: this core says when to open one for this peer, and gives
+ * WireGuard the fake address of conf.relay_ep while packets go that way.
  *
  * States: IDLE (closed: nothing is sent) -> CONNECTING (offers by the guard's schedule) ->
- * CONNECTED (a pair is selected) -> CONNECTING (pair lost) ...; lazy peers fall back to IDLE when
- * no data came for `idle_after`, or when the other side says GO_IDLE.
+ * CONNECTED (a pair is selected, or the relay reaches the other side) -> CONNECTING (every way
+ * lost) ...; lazy peers fall back to IDLE when no data came for `idle_after`, or when the other
+ * side says GO_IDLE.
  */
 #include "lib/base/err.h"
 #include "lib/base/ip.h"
@@ -25,7 +29,9 @@
 
 #define PEER_LOCAL_HOSTS_MAX 24
 #define PEER_LOCAL_SRFLX_MAX 8
-#define PEER_BUF_MIN 1280 /* bytes poll wants */
+#define PEER_BUF_MIN 1280      /* bytes poll wants */
+#define PEER_RELAY_URL_MAX 255 /* longer addresses count as none */
+#define PEER_LINNET_LEVEL 1    /* what our offers say about ourselves */
 
 enum peer_state {
 	PEER_IDLE,
@@ -34,6 +40,12 @@ enum peer_state {
 };
 
 const char *peer_state_name(enum peer_state s); /* "Idle" "Connecting" "Connected" */
+
+enum peer_path { /* in rising priority */
+	PEER_PATH_NONE,
+	PEER_PATH_RELAY,
+	PEER_PATH_DIRECT
+};
 
 /*
  * What is known about our own addresses; shared by all peers of a network, owned by the owner,
@@ -51,6 +63,12 @@ struct peer_local {
 	bool nat_per_destination; /* two servers of one family saw different ports of ours */
 	bool udp_refused;         /* the host refuses to send (EPERM, ENETUNREACH) */
 	bool signal_down;         /* no signal stream: nothing can be negotiated */
+	/* Our home relay, while it is connected; else "". Changes are told by
+	 * peer_conn_relay_home(). What is too long for PEER_RELAY_URL_MAX is left out by the owner.
+	 */
+	char relay_url[PEER_RELAY_URL_MAX + 1];
+	struct ip_addr relay_ip; /* of that connection; family 0 unknown */
+	bool relay_wanted;       /* management names relays (for the reason sentence) */
 };
 
 struct peer_conn_conf {
@@ -59,7 +77,9 @@ struct peer_conn_conf {
 	const struct peer_local *local; /* stays valid for the life of the connection */
 	const char *version;            /* copied; goes into offers */
 	bool lazy;                      /* start IDLE, sleep when quiet */
-	struct ip_prefix overlay[4];    /* never a path for checks (spec 4.5) */
+	struct ip_ep
+		relay_ep; /* what WireGuard gets for the relay (spec 4.6); family 0: no relay */
+	struct ip_prefix overlay[4]; /* never a path for checks (spec 4.5) */
 	unsigned noverlay;
 	ln_time wait_srflx, wait_prflx, wait_relay; /* acceptance waits; 0 = 80, 120, 2,000 ms */
 	ln_time check_interval;                     /* 0 = the ICE core's default */
@@ -72,6 +92,7 @@ struct peer_conn_conf {
 	ln_time idle_check;     /* 0 = 60 s */
 	ln_time watch_first;    /* WireGuard handshake due after the first path; 0 = 30 s */
 	ln_time watch_period;   /* and again this long after each; 0 = 210 s */
+	ln_time silent_after;   /* nothing heard directly: the relay carries; 0 = 2.8 s */
 	unsigned max_early;     /* candidates kept before their offer; 0 = 64 */
 	ln_time early_age;      /* 0 = 15 s */
 };
@@ -91,6 +112,9 @@ enum peer_out_kind {
 	PEER_OUT_GATHER, /* fresh server-reflexive addresses are wanted: ask servers whose answer is
 			    older than a second or so; after a loss the NAT may map anew */
 	PEER_OUT_STATS,  /* call peer_conn_wg_stats() */
+	PEER_OUT_RELAY_OPEN, /* reach the other side at out->relay_url; then peer_conn_relay_up() or
+				peer_conn_relay_down() */
+	PEER_OUT_RELAY_CLOSE, /* end that; no verb is called for it any more */
 };
 
 struct peer_out {
@@ -103,16 +127,24 @@ struct peer_out {
 	bool initiate; /* send a handshake initiation now */
 	bool reset;    /* forget session keys first (remove the WireGuard peer, add it again) */
 	uint16_t keepalive; /* persistent keepalive that goes with it: 25, or 0 without endpoint */
+	/* RELAY_OPEN */
+	const char *relay_url;   /* valid until the next verb */
+	struct ip_addr relay_ip; /* to be dialled first, when not our home; family 0 unknown */
 };
 
 struct peer_info { /* for status */
 	enum peer_state state;
 	ln_time since; /* of the state */
+	enum peer_path path;
+	bool relay_up;         /* also while the direct path is used */
+	const char *relay_url; /* where; valid until the next verb; "" none */
 	bool controller;
 	struct ice_report ice; /* of the current or, without one, the last negotiation */
-	unsigned offers_sent, offers_received, answers_received, negotiations, losses;
-	char version[64]; /* of the other side, from its last offer; "" unknown */
-	char reason[240]; /* one sentence: how it is connected, or why not */
+	unsigned offers_sent, offers_received, answers_received, negotiations;
+	unsigned losses;       /* of every way at once */
+	unsigned path_changes; /* between direct and relay, while connected */
+	char version[64];      /* of the other side, from its last offer; "" unknown */
+	char reason[240];      /* one sentence: how it is connected, or why not */
 };
 
 struct peer_conn;
@@ -145,6 +177,18 @@ void peer_conn_reset_guard(struct peer_conn *p, ln_time now, bool at_once);
 void peer_conn_pace(struct peer_conn *p, ln_time now, ln_time by);
 /* The path in use cannot work any more (its address is gone): negotiate anew. */
 void peer_conn_restart(struct peer_conn *p, ln_time now);
+/* local->relay_url changed: offers say so, and the other side's relay may be of use now. */
+void peer_conn_relay_home(struct peer_conn *p, ln_time now);
+/* The other side is online at the relay of the last RELAY_OPEN. */
+void peer_conn_relay_up(struct peer_conn *p, ln_time now);
+/* It is not, or not any more; why: words for the reason sentence, copied, may be null. */
+void peer_conn_relay_down(struct peer_conn *p, ln_time now, const char *why);
+/*
+ * The source address under which packets from the relay are shown to WireGuard. While the direct
+ * path is used that is its address: else WireGuard would roam back to the relay (spec 4.7).
+ * Family 0: drop them.
+ */
+struct ip_ep peer_conn_relay_source(const struct peer_conn *p);
 /* WireGuard made a session with this peer. */
 void peer_conn_handshake(struct peer_conn *p, ln_time now);
 void peer_conn_wg_stats(struct peer_conn *p, ln_time now, const struct peer_wg_stats *s);

@@ -7,6 +7,16 @@
  */
 static const ln_time peer_guard_early[] = { 300 * LN_MSEC, 700 * LN_MSEC, 1500 * LN_MSEC };
 
+/*
+ * Relayed, and the direct attempts have failed. Unmodified agents wait an hour (spec 5.4). Two of
+ * ours go on at the guard's pace at first and then slowly; a change of addresses asks at once.
+ */
+#define PEER_GUARD_EAGER (10 * LN_MINUTE)
+#define PEER_GUARD_SLOW (5 * LN_MINUTE)
+#define PEER_GUARD_UNMODIFIED LN_HOUR
+/* A relay connection being opened needs no further offer for so long. */
+#define PEER_GUARD_OPENING (3 * LN_SEC)
+
 /* Up to a fifth longer, so that two guards do not stay in step (spec 5.8). */
 static ln_time peer_guard_jitter(struct peer_conn *p, ln_time t)
 {
@@ -19,6 +29,7 @@ void peer_guard_start(struct peer_conn *p, ln_time now)
 	p->guard_interval = p->conf.guard_first;
 	p->guard_early = 0;
 	p->guard_paced = false;
+	p->guard_tries = 0;
 	p->guard_at = now;
 }
 
@@ -35,6 +46,7 @@ void peer_guard_reset(struct peer_conn *p, ln_time now, ln_time after)
 	p->guard_interval = p->conf.guard_reset;
 	p->guard_early = LN_COUNT(peer_guard_early);
 	p->guard_paced = false;
+	p->guard_tries = 0;
 	p->guard_at = now + after;
 }
 
@@ -47,14 +59,46 @@ static ln_time peer_guard_next(struct peer_conn *p)
 	return ln_time_min(t, p->guard_cap);
 }
 
+static ln_time peer_guard_relayed(const struct peer_conn *p, ln_time now)
+{
+	if (p->remote_level == 0)
+		return PEER_GUARD_UNMODIFIED;
+	return now - p->relayed_at < PEER_GUARD_EAGER ? p->guard_cap : PEER_GUARD_SLOW;
+}
+
+void peer_guard_failed(struct peer_conn *p, ln_time now)
+{
+	if (++p->guard_tries < PEER_GUARD_TRIES)
+		p->guard_at = ln_time_min(p->guard_at, now + p->conf.guard_first);
+	else
+		p->guard_at = now + peer_guard_jitter(p, peer_guard_relayed(p, now));
+}
+
+/* Both sides have a relay, and it does not connect them. */
+static bool peer_guard_relay_missing(const struct peer_conn *p, ln_time now)
+{
+	if (!peer_relay_usable(p) || p->relay.state == PEER_RELAY_UP)
+		return false;
+	return p->relay.state == PEER_RELAY_OFF || now - p->relay.since >= PEER_GUARD_OPENING;
+}
+
 void peer_guard_run(struct peer_conn *p, ln_time now)
 {
 	if (p->state == PEER_IDLE || now < p->guard_at)
 		return;
 	p->guard_paced = false;
 	/* A negotiation nobody has confirmed yet may rest on a lost answer: keep offering. */
-	bool busy = p->ice != NULL && (p->confirmed || p->state == PEER_CONNECTED);
-	if (!busy)
+	bool busy = p->ice != NULL && (p->confirmed || peer_conn_is_direct(p));
+	bool relayed = p->relay.state == PEER_RELAY_UP;
+	if (relayed && p->remote_without_ice)
+		busy = true;
+	if (!busy || peer_guard_relay_missing(p, now))
 		p->want_offer = true;
-	p->guard_at = now + peer_guard_jitter(p, peer_guard_next(p));
+	ln_time next = peer_guard_next(p);
+	if (relayed && !busy) {
+		p->guard_tries += p->unanswered > 0;
+		if (p->guard_tries >= PEER_GUARD_TRIES)
+			next = peer_guard_relayed(p, now);
+	}
+	p->guard_at = now + peer_guard_jitter(p, next);
 }

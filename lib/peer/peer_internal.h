@@ -2,13 +2,14 @@
 /*
  * The inside of a peer connection, for the files of lib/peer only: peer_conn.c (life and outputs),
  * peer_nego.c (offers, answers, candidates, the ICE agent), peer_guard.c (when to offer),
- * peer_reason.c (sentences for people).
+ * peer_relay.c (the way by the relay), peer_reason.c (sentences for people).
  */
 #include "lib/peer/peer_conn.h"
 
 #define PEER_CANDS_MAX (PEER_LOCAL_HOSTS_MAX + PEER_LOCAL_SRFLX_MAX)
 #define PEER_CANDS_STEP 4
 #define PEER_EARLY_PACKETS 4
+#define PEER_GUARD_TRIES 3 /* direct attempts while relayed, then the long interval */
 #define PEER_EARLY_PACKET_MAX 320
 
 struct peer_cand { /* a local candidate of this opening */
@@ -16,6 +17,7 @@ struct peer_cand { /* a local candidate of this opening */
 	ln_time sent_at; /* 0 never in this session */
 	bool due;        /* to be sent as soon as it may be */
 	bool gone;       /* the address has disappeared */
+	bool seen;       /* it was there before the last change */
 };
 
 struct peer_early_cand {
@@ -28,6 +30,28 @@ struct peer_early_packet {
 	ln_time at;
 	size_t n;
 	uint8_t b[PEER_EARLY_PACKET_MAX];
+};
+
+enum peer_relay_state {
+	PEER_RELAY_OFF,
+	PEER_RELAY_OPENING,
+	PEER_RELAY_UP
+};
+
+struct peer_relay {
+	enum peer_relay_state state;
+	ln_time since;
+	bool want_open, want_close;
+	char url[PEER_RELAY_URL_MAX + 1]; /* where we reach, or try to reach, the other side */
+	char remote_url[PEER_RELAY_URL_MAX + 1]; /* its home, by its last offer; "" none */
+	struct ip_addr remote_ip;
+	char why[96]; /* the last attempt failed; "" it did not */
+	/* The direct path is silent and the relay carries instead. */
+	bool covers;
+	ln_time covers_until; /* at least; grows when it happens often */
+	ln_time covered_at;
+	unsigned covered; /* times in the last minutes */
+	ln_time look_at;  /* whether the direct path is silent, or heard again */
 };
 
 struct peer_conn {
@@ -48,6 +72,9 @@ struct peer_conn {
 	ln_time guard_cap;
 	unsigned guard_early; /* early intervals used */
 	bool guard_paced;     /* guard_at was put off */
+	unsigned guard_tries; /* direct attempts while relayed, since the last reset */
+	ln_time relayed_at;   /* since when the relay is the only way; 0 it is not */
+	ln_time retried_at;   /* an address of ours brought the last retry */
 
 	/* signalling */
 	bool want_offer, want_answer, want_go_idle;
@@ -70,6 +97,7 @@ struct peer_conn {
 	bool confirmed; /* the other side has shown that it knows our credentials */
 	ln_time nego_at;
 	struct ip_ep path; /* selected remote address; family 0 none */
+	ln_time selected_at;
 	struct ice_report report;
 	bool report_valid;
 	struct peer_early_cand *early; /* conf.max_early entries, or null */
@@ -93,8 +121,12 @@ struct peer_conn {
 	bool want_state, want_gather, want_stats;
 	bool stats_for_watch, stats_for_idle;
 
+	struct peer_relay relay;
+
 	unsigned offers_sent, offers_received, answers_received, negotiations, losses;
-	unsigned unanswered; /* offers sent since anything came */
+	unsigned path_changes;
+	uint32_t remote_level; /* 0: an unmodified agent */
+	unsigned unanswered;   /* offers sent since anything came */
 	char remote_version[64];
 };
 
@@ -102,6 +134,11 @@ struct peer_conn {
 void peer_conn_set_state(struct peer_conn *p, ln_time now, enum peer_state s);
 void peer_conn_endpoint_set(struct peer_conn *p, const struct ip_ep *ep, bool initiate);
 void peer_conn_endpoint_clear(struct peer_conn *p, bool reset);
+/* WireGuard's handshakes are watched from now on; a path has just become usable. */
+void peer_conn_watch(struct peer_conn *p, ln_time now, ln_time path_since);
+/* No way is left: WireGuard forgets the sessions, state CONNECTING. */
+void peer_conn_no_path(struct peer_conn *p, ln_time now);
+bool peer_conn_is_direct(const struct peer_conn *p); /* a pair is selected */
 
 /* peer_guard.c */
 void peer_guard_start(struct peer_conn *p, ln_time now);
@@ -109,14 +146,18 @@ void peer_guard_start(struct peer_conn *p, ln_time now);
 void peer_guard_reset(struct peer_conn *p, ln_time now, ln_time after);
 /* Ends what peer_conn_pace() began. */
 void peer_guard_hurry(struct peer_conn *p, ln_time now);
+/* A direct attempt has failed while the relay carries. */
+void peer_guard_failed(struct peer_conn *p, ln_time now);
 void peer_guard_run(struct peer_conn *p, ln_time now);
 
 /* peer_nego.c */
 void peer_nego_open(struct peer_conn *p, ln_time now);
 void peer_nego_fini(struct peer_conn *p);
-void peer_nego_sync_cands(struct peer_conn *p, ln_time now);
-/* Ends the current negotiation; `lost`: a path was in use and is given up. */
-void peer_nego_end(struct peer_conn *p, ln_time now, bool lost);
+/* True when there are addresses that were not known. */
+bool peer_nego_sync_cands(struct peer_conn *p, ln_time now);
+/* Ends the current negotiation, and with it the direct path. restarted: the other side is a new
+ * process and knows no session of ours. */
+void peer_nego_end(struct peer_conn *p, ln_time now, bool restarted);
 int peer_nego_offer(struct peer_conn *p, ln_time now, const struct signal_body *m, bool answer);
 int peer_nego_candidate(struct peer_conn *p, ln_time now, struct slice text);
 void peer_nego_announced(struct peer_conn *p, ln_time now);
@@ -124,6 +165,19 @@ void peer_nego_selected(struct peer_conn *p, ln_time now, const struct ice_pair_
 void peer_nego_run(struct peer_conn *p, ln_time now); /* the timer for repeated candidates */
 /* The next candidate to send, marked as sent; null when there is none. */
 const struct ice_cand *peer_nego_next_cand(struct peer_conn *p, ln_time now);
+
+/* peer_relay.c */
+enum peer_path peer_relay_path(const struct peer_conn *p);   /* the way in use */
+struct ip_ep peer_relay_endpoint(const struct peer_conn *p); /* and its address; family 0 none */
+bool peer_relay_usable(const struct peer_conn *p);           /* by both sides' words */
+void peer_relay_heard(struct peer_conn *p, ln_time now, const struct signal_body *m);
+void peer_relay_close(struct peer_conn *p); /* the connection is closed */
+/* Gives the relay connection up, whether it carries or not. */
+void peer_relay_end(struct peer_conn *p, ln_time now);
+/* The direct path has ended; true when the relay carries on. */
+bool peer_relay_take_over(struct peer_conn *p, ln_time now, bool restarted);
+void peer_relay_selected(struct peer_conn *p, ln_time now); /* a pair has just been selected */
+void peer_relay_run(struct peer_conn *p, ln_time now);
 
 /* peer_reason.c */
 void peer_reason_write(const struct peer_conn *p, char *dst, size_t size);

@@ -51,36 +51,43 @@ static struct peer_cand *peer_nego_cand_slot(struct peer_conn *p)
 	return NULL;
 }
 
-static void peer_nego_add_cand(struct peer_conn *p, ln_time now, enum ice_cand_type type,
+/* True when the address is new. */
+static bool peer_nego_add_cand(struct peer_conn *p, ln_time now, enum ice_cand_type type,
 			       const struct ip_ep *ep, const struct ip_ep *related)
 {
 	struct peer_cand *c = peer_nego_find_cand(p, ep);
 	if (c != NULL) {
+		bool back = c->gone;
 		c->gone = false;
-		return;
+		return back && !c->seen;
 	}
 	c = peer_nego_cand_slot(p);
 	if (c == NULL)
-		return;
+		return false;
 	*c = (struct peer_cand){ .due = true };
 	ice_cand_init(&c->c, type, ep, related, p->cred.ufrag, p->rng);
 	if (p->ice != NULL)
 		(void)ice_agent_add_local(p->ice, now, &c->c);
+	return true;
 }
 
-void peer_nego_sync_cands(struct peer_conn *p, ln_time now)
+bool peer_nego_sync_cands(struct peer_conn *p, ln_time now)
 {
+	bool found = false;
 	if (p->state == PEER_IDLE)
-		return;
+		return false;
 	const struct peer_local *l = p->conf.local;
-	for (unsigned i = 0; i < p->ncands; i++)
+	for (unsigned i = 0; i < p->ncands; i++) {
+		p->cands[i].seen = !p->cands[i].gone;
 		p->cands[i].gone = true;
+	}
 	for (unsigned i = 0; i < l->nhosts; i++)
-		peer_nego_add_cand(p, now, ICE_CAND_HOST, &l->hosts[i], NULL);
+		found |= peer_nego_add_cand(p, now, ICE_CAND_HOST, &l->hosts[i], NULL);
 	/* Other agents name the unspecified address of their socket here (spec 2.10). */
 	struct ip_ep base = { .addr = ip_v4(0), .port = l->wg_port };
 	for (unsigned i = 0; i < l->nsrflx; i++)
-		peer_nego_add_cand(p, now, ICE_CAND_SRFLX, &l->srflx[i], &base);
+		found |= peer_nego_add_cand(p, now, ICE_CAND_SRFLX, &l->srflx[i], &base);
+	return found;
 }
 
 const struct ice_cand *peer_nego_next_cand(struct peer_conn *p, ln_time now)
@@ -115,7 +122,7 @@ void peer_nego_run(struct peer_conn *p, ln_time now)
 	if (now < p->repeat_at)
 		return;
 	p->repeat_at = LN_TIME_NEVER;
-	if (p->state != PEER_CONNECTING)
+	if (p->state == PEER_IDLE || peer_conn_is_direct(p))
 		return;
 	struct ice_report r = { 0 };
 	if (p->ice != NULL)
@@ -150,7 +157,7 @@ void peer_nego_open(struct peer_conn *p, ln_time now)
 	p->report_valid = false;
 	p->unanswered = 0;
 	peer_nego_new_session(p);
-	peer_nego_sync_cands(p, now);
+	(void)peer_nego_sync_cands(p, now);
 	p->want_gather = true;
 }
 
@@ -183,20 +190,17 @@ void peer_nego_fini(struct peer_conn *p)
 	ct_wipe(&p->remote_cred, sizeof(p->remote_cred));
 }
 
-void peer_nego_end(struct peer_conn *p, ln_time now, bool lost)
+void peer_nego_end(struct peer_conn *p, ln_time now, bool restarted)
 {
+	bool direct = peer_conn_is_direct(p);
 	peer_nego_drop_agent(p);
 	peer_nego_new_session(p);
-	p->ep_fallback_at = LN_TIME_NEVER;
-	if (!lost)
+	if (direct)
+		p->ep_fallback_at = LN_TIME_NEVER;
+	if (!direct && !restarted)
 		return;
-	p->losses++;
-	p->path_lost = true;
-	p->watch_at = LN_TIME_NEVER;
-	/* The other side forgets its session keys too (spec 5.5): ours would be talking to nobody.
-	 */
-	peer_conn_endpoint_clear(p, true);
-	peer_conn_set_state(p, now, PEER_CONNECTING);
+	if (!peer_relay_take_over(p, now, restarted) && direct)
+		peer_conn_no_path(p, now);
 }
 
 static struct ice_agent *peer_nego_make_agent(struct peer_conn *p, ln_time now)
@@ -328,7 +332,7 @@ static bool peer_nego_keeps_running(struct peer_conn *p, ln_time now, const stru
 	 * Two sides that answer each other's new session with another new one never end. The
 	 * controlled side finishes what runs; the same credentials fit the new agent as well.
 	 */
-	if (!p->controller && p->state != PEER_CONNECTED && now - p->nego_at < PEER_NEGO_SETTLE &&
+	if (!p->controller && !peer_conn_is_direct(p) && now - p->nego_at < PEER_NEGO_SETTLE &&
 	    peer_nego_same_cred(p, cred)) {
 		peer_nego_set_session(p, m);
 		for (unsigned i = 0; i < p->ncands; i++)
@@ -373,17 +377,22 @@ int peer_nego_offer(struct peer_conn *p, ln_time now, const struct signal_body *
 	else
 		p->offers_received++;
 
+	peer_relay_heard(p, now, m);
 	bool without_ice = cred.ufrag[0] == '\0';
+	bool restarted =
+		!without_ice && p->remote_cred.ufrag[0] != '\0' && !peer_nego_same_cred(p, &cred);
 	if (without_ice != p->remote_without_ice)
 		p->want_state = true;
 	p->remote_without_ice = without_ice;
 	if (without_ice) {
 		if (p->ice != NULL)
-			peer_nego_end(p, now, p->state == PEER_CONNECTED);
+			peer_nego_end(p, now, false);
 	} else if (p->ice == NULL) {
+		if (restarted)
+			(void)peer_relay_take_over(p, now, true);
 		peer_nego_begin(p, now, m, &cred);
 	} else if (!peer_nego_keeps_running(p, now, m, &cred)) {
-		peer_nego_end(p, now, p->state == PEER_CONNECTED);
+		peer_nego_end(p, now, restarted);
 		peer_nego_begin(p, now, m, &cred);
 	}
 	if (answer) {
@@ -400,7 +409,8 @@ int peer_nego_offer(struct peer_conn *p, ln_time now, const struct signal_body *
 
 void peer_nego_selected(struct peer_conn *p, ln_time now, const struct ice_pair_info *pair)
 {
-	bool first = p->state != PEER_CONNECTED;
+	bool first = !peer_conn_is_direct(p);
+	ln_time since = p->relay.state == PEER_RELAY_UP ? p->relay.since : p->nego_at;
 	bool moved = !ip_ep_equal(&p->path, &pair->remote.addr);
 	p->confirmed = true;
 	p->path = pair->remote.addr;
@@ -408,13 +418,15 @@ void peer_nego_selected(struct peer_conn *p, ln_time now, const struct ice_pair_
 	p->path_lost = false;
 	p->want_state = true;
 	if (first) {
+		p->selected_at = now;
+		p->guard_tries = 0;
+		/* Over a relay the watch has begun already and goes on. */
+		if (p->watch_at == LN_TIME_NEVER)
+			peer_conn_watch(p, now, p->nego_at);
+		peer_relay_selected(p, now);
 		peer_conn_set_state(p, now, PEER_CONNECTED);
-		p->watch_at = now + p->conf.watch_first;
-		/* The other side may have been faster: its handshake on the new path can come
-		 * before our own selection and is not an old one (spec trap 46). */
-		p->watch_baseline = p->handshake_at < p->nego_at ? p->handshake_at : 0;
 	}
-	if (!first && !moved)
+	if ((!first && !moved) || p->relay.covers)
 		return;
 	if (p->controller) {
 		peer_conn_endpoint_set(p, &p->path, true);
@@ -424,7 +436,7 @@ void peer_nego_selected(struct peer_conn *p, ln_time now, const struct ice_pair_
 	 * The controller initiates; setting our endpoint now would let both sides do it and throw
 	 * away each other's handshakes (spec 5.6). Its first packet teaches WireGuard the address.
 	 */
-	if (first && p->handshake_at != 0 && p->handshake_at >= p->nego_at)
+	if (first && p->handshake_at != 0 && p->handshake_at >= since)
 		peer_conn_endpoint_set(p, &p->path, false);
 	else
 		p->ep_fallback_at = now + p->conf.endpoint_delay;

@@ -3,7 +3,7 @@
 
 #include "lib/peer/peer_internal.h"
 
-static void peer_reason_connected(const struct peer_conn *p, struct str *s)
+static void peer_reason_direct(const struct peer_conn *p, struct str *s)
 {
 	struct ice_report r;
 	ice_agent_report(p->ice, &r);
@@ -58,6 +58,50 @@ static void peer_reason_checks(const struct peer_conn *p, const struct ice_repor
 		str_add(s, "; the other side has no server-reflexive address");
 }
 
+/* Why it is not direct: from the negotiation that runs, or the last one. */
+static void peer_reason_relayed(const struct peer_conn *p, struct str *s)
+{
+	str_addf(s, "relayed by %s: ", p->relay.url);
+	if (p->relay.covers) {
+		char remote[IP_EP_TEXT_MAX];
+		ip_ep_format(&p->path, remote);
+		str_addf(s, "the direct path to %s is silent", remote);
+		return;
+	}
+	if (p->remote_without_ice) {
+		str_add(s, "the other side accepts no direct connections");
+		return;
+	}
+	if (p->ice != NULL) {
+		struct ice_report r;
+		ice_agent_report(p->ice, &r);
+		str_add(s, "negotiating a direct path, ");
+		peer_reason_checks(p, &r, s);
+		return;
+	}
+	if (p->watch_lost)
+		str_add(s, "checks were answered but WireGuard made no session directly");
+	else if (!p->report_valid)
+		str_add(s, "no direct path was negotiated yet");
+	else if (p->report.selected)
+		str_add(s, "the direct path was lost (silence); negotiating again");
+	else
+		peer_reason_checks(p, &p->report, s);
+}
+
+static void peer_reason_no_relay(const struct peer_conn *p, struct str *s)
+{
+	const struct peer_local *l = p->conf.local;
+	if (!l->relay_wanted)
+		return;
+	if (l->relay_url[0] == '\0')
+		str_add(s, "; our relay is not connected");
+	else if (p->relay.remote_url[0] == '\0' && p->offers_received + p->answers_received > 0)
+		str_add(s, "; the other side names no relay");
+	else if (p->relay.why[0] != '\0')
+		str_addf(s, "; relay %s: %s", p->relay.url, p->relay.why);
+}
+
 static void peer_reason_connecting(const struct peer_conn *p, struct str *s)
 {
 	if (p->conf.local->signal_down) {
@@ -65,7 +109,7 @@ static void peer_reason_connecting(const struct peer_conn *p, struct str *s)
 		return;
 	}
 	if (p->remote_without_ice) {
-		str_add(s, "the other side accepts no direct connections, and there is no relay");
+		str_add(s, "the other side accepts no direct connections");
 		return;
 	}
 	struct ice_report r;
@@ -111,9 +155,13 @@ void peer_reason_write(const struct peer_conn *p, char *dst, size_t size)
 		break;
 	case PEER_CONNECTING:
 		peer_reason_connecting(p, &s);
+		peer_reason_no_relay(p, &s);
 		break;
 	case PEER_CONNECTED:
-		peer_reason_connected(p, &s);
+		if (peer_relay_path(p) == PEER_PATH_DIRECT)
+			peer_reason_direct(p, &s);
+		else
+			peer_reason_relayed(p, &s);
 		break;
 	}
 	size_t n = LN_MIN(s.n, size - 1);

@@ -76,6 +76,7 @@ int signal_body_read(struct slice msg, struct arena *a, struct signal_body *ret)
 			m->sessionid.len == SIGNAL_SESSION_LEN;
 		if (out.has_session)
 			memcpy(out.session, m->sessionid.data, SIGNAL_SESSION_LEN);
+		out.linnet_level = m->linnetlevel;
 		out.rosenpass_addr = "";
 		if (m->rosenpassconfig != NULL) {
 			out.rosenpass_key = proto_bytes(&r, m->rosenpassconfig->rosenpasspubkey);
@@ -119,6 +120,7 @@ void signal_body_write(struct str *dst, const struct signal_body *m)
 		p->_relay_server_ip_case = SIGNALEXCHANGE__BODY___RELAY_SERVER_IP_RELAY_SERVER_IP;
 		p->relayserverip = proto_bin(slice_of(m->relay_ip.b, ip_bits(&m->relay_ip) / 8));
 	}
+	p->linnetlevel = m->linnet_level;
 	proto_pack(dst, p);
 	proto_writer_fini(&w);
 }

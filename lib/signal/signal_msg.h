@@ -45,6 +45,7 @@ struct signal_body {
 	uint8_t session[SIGNAL_SESSION_LEN];
 	struct slice rosenpass_key;
 	const char *rosenpass_addr;
+	uint32_t linnet_level; /* 0: an unmodified agent */
 };
 
 LN_MUST_CHECK int signal_body_read(struct slice msg, struct arena *a, struct signal_body *ret);

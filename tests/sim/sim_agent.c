@@ -160,6 +160,9 @@ static void apply(struct sim_peer *p, const struct peer_out *out)
 		peer_conn_wg_stats(p->conn, now_of(a), &s);
 		break;
 	}
+	case PEER_OUT_RELAY_OPEN:
+	case PEER_OUT_RELAY_CLOSE:
+		break;
 	}
 }
 

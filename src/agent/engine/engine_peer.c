@@ -129,6 +129,9 @@ static void engine_peer_output(struct engine_peer *p, const struct peer_out *out
 	case PEER_OUT_STATS:
 		engine_peer_stats(p, now);
 		break;
+	case PEER_OUT_RELAY_OPEN:
+	case PEER_OUT_RELAY_CLOSE:
+		break; /* comes with an address in peer_conn_conf.relay_ep only */
 	}
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * Two connections in virtual time, joined by a perfect signal server and a flat network, for the
- * unit tests of lib/peer. Everything that comes out is counted; a side can be made deaf.
+ * Two connections in virtual time, joined by a perfect signal server, a flat network and a relay,
+ * for the unit tests of lib/peer. Everything that comes out is counted; a side can be made deaf.
  */
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +32,11 @@ struct pair_side {
 	bool hold_sends;
 	bool fail_sends;
 	bool deaf_signal, deaf_net;
+	bool unmodified;             /* its messages carry no level */
+	bool at_relay, refuse_relay; /* has a peer connection; gets none */
+	char relay_url[PEER_RELAY_URL_MAX + 1];
+	struct ip_addr relay_ip;
+	unsigned relay_opens, relay_closes;
 	struct peer_wg_stats wg;
 };
 
@@ -115,9 +120,11 @@ static inline void pair_on_signal(struct pair *w, int i, const struct peer_out *
 		s->token = o->token;
 		return;
 	}
-	if (!s->fail_sends && !other->deaf_signal) {
-		(void)!peer_conn_signal(other->conn, w->now, &o->body);
-	}
+	struct signal_body body = o->body;
+	if (s->unmodified)
+		body.linnet_level = 0;
+	if (!s->fail_sends && !other->deaf_signal)
+		(void)!peer_conn_signal(other->conn, w->now, &body);
 	if (o->token != 0)
 		peer_conn_sent(s->conn, w->now, o->token, !s->fail_sends);
 }
@@ -130,6 +137,25 @@ static inline void pair_on_endpoint(struct pair *w, int i, const struct peer_out
 	s->endpoints++;
 	s->initiations += o->initiate;
 	s->resets += o->reset;
+}
+
+/* The relay knows everybody: an opening succeeds at once unless the test says otherwise. */
+static inline void pair_on_relay(struct pair *w, int i, const struct peer_out *o)
+{
+	struct pair_side *s = &w->side[i];
+	if (o->kind == PEER_OUT_RELAY_CLOSE) {
+		s->relay_closes++;
+		s->at_relay = false;
+		return;
+	}
+	s->relay_opens++;
+	(void)snprintf(s->relay_url, sizeof(s->relay_url), "%s", o->relay_url);
+	s->relay_ip = o->relay_ip;
+	s->at_relay = !s->refuse_relay;
+	if (s->refuse_relay)
+		peer_conn_relay_down(s->conn, w->now, "refused by the test");
+	else
+		peer_conn_relay_up(s->conn, w->now);
 }
 
 static inline void pair_drain(struct pair *w, int i)
@@ -160,6 +186,10 @@ static inline void pair_drain(struct pair *w, int i)
 		case PEER_OUT_STATS:
 			s->stats++;
 			peer_conn_wg_stats(s->conn, w->now, &s->wg);
+			break;
+		case PEER_OUT_RELAY_OPEN:
+		case PEER_OUT_RELAY_CLOSE:
+			pair_on_relay(w, i, &o);
 			break;
 		}
 	}

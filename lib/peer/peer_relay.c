@@ -1,0 +1,252 @@
+/*
+ * The way by the relay (spec signal-and-connection 2.4, 4.7, 5.5, 5.9): when it is opened, which of
+ * the two ways carries, and the change between them in place, with the session kept.
+ */
+#include <stdio.h>
+
+#include "lib/peer/peer_internal.h"
+
+/*
+ * A direct path that has gone silent is covered by the relay before ICE gives it up, and comes back
+ * when it is heard again. The first time soon, then only after a while: a bad path must not make
+ * the connection go to and fro more than twice a minute.
+ */
+#define PEER_RELAY_COVER_FIRST LN_SEC
+#define PEER_RELAY_COVER_AGAIN (40 * LN_SEC)
+#define PEER_RELAY_COVER_MEMORY LN_MINUTE
+#define PEER_RELAY_LOOK (250 * LN_MSEC) /* while it covers */
+
+/* --- which way --------------------------------------------------------------------------------*/
+
+enum peer_path peer_relay_path(const struct peer_conn *p)
+{
+	if (peer_conn_is_direct(p) && !p->relay.covers)
+		return PEER_PATH_DIRECT;
+	return p->relay.state == PEER_RELAY_UP ? PEER_PATH_RELAY : PEER_PATH_NONE;
+}
+
+struct ip_ep peer_relay_endpoint(const struct peer_conn *p)
+{
+	switch (peer_relay_path(p)) {
+	case PEER_PATH_DIRECT:
+		return p->path;
+	case PEER_PATH_RELAY:
+		return p->conf.relay_ep;
+	case PEER_PATH_NONE:
+		break;
+	}
+	return (struct ip_ep){ 0 };
+}
+
+struct ip_ep peer_conn_relay_source(const struct peer_conn *p)
+{
+	return peer_relay_endpoint(p);
+}
+
+static void peer_relay_changed(struct peer_conn *p, bool initiate)
+{
+	struct ip_ep ep = peer_relay_endpoint(p);
+	p->path_changes++;
+	p->want_state = true;
+	peer_conn_endpoint_set(p, &ep, initiate);
+}
+
+/* --- opening ----------------------------------------------------------------------------------*/
+
+bool peer_relay_usable(const struct peer_conn *p)
+{
+	return ip_is_set(&p->conf.relay_ep.addr) && p->conf.local->relay_url[0] != '\0' &&
+	       p->relay.remote_url[0] != '\0';
+}
+
+/* No connection for this peer any more; what it means for the path. */
+static void peer_relay_off(struct peer_conn *p, ln_time now)
+{
+	struct peer_relay *r = &p->relay;
+	bool was_up = r->state == PEER_RELAY_UP, covered = r->covers;
+	r->state = PEER_RELAY_OFF;
+	r->since = now;
+	r->want_open = false;
+	r->covers = false;
+	r->look_at = LN_TIME_NEVER;
+	p->relayed_at = 0;
+	p->want_state = true;
+	if (!was_up)
+		return;
+	if (covered)
+		peer_relay_changed(p, false);
+	else if (!peer_conn_is_direct(p))
+		peer_conn_no_path(p, now);
+	peer_guard_reset(p, now, p->conf.guard_reset);
+}
+
+void peer_relay_end(struct peer_conn *p, ln_time now)
+{
+	/* An opening that was not handed out yet is simply forgotten. */
+	p->relay.want_close |= p->relay.state != PEER_RELAY_OFF && !p->relay.want_open;
+	peer_relay_off(p, now);
+}
+
+static void peer_relay_consider(struct peer_conn *p, ln_time now)
+{
+	struct peer_relay *r = &p->relay;
+	if (p->state == PEER_IDLE || !peer_relay_usable(p))
+		return;
+	/* Both sides meet at the controller's home (spec 2.4). */
+	const char *url = p->controller ? p->conf.local->relay_url : r->remote_url;
+	if (r->state != PEER_RELAY_OFF && strcmp(r->url, url) == 0)
+		return;
+	if (r->state != PEER_RELAY_OFF)
+		peer_relay_end(p, now);
+	memcpy(r->url, url, strlen(url) + 1);
+	r->state = PEER_RELAY_OPENING;
+	r->since = now;
+	r->want_open = true;
+}
+
+void peer_relay_heard(struct peer_conn *p, ln_time now, const struct signal_body *m)
+{
+	struct peer_relay *r = &p->relay;
+	size_t n = m->has_relay && m->relay_address != NULL ? strlen(m->relay_address) : 0;
+	p->remote_level = m->linnet_level;
+	if (n > PEER_RELAY_URL_MAX)
+		n = 0;
+	if (n > 0)
+		memcpy(r->remote_url, m->relay_address, n);
+	r->remote_url[n] = '\0';
+	r->remote_ip = m->relay_ip;
+	peer_relay_consider(p, now);
+}
+
+void peer_relay_close(struct peer_conn *p)
+{
+	struct peer_relay *r = &p->relay;
+	r->want_close |= r->state != PEER_RELAY_OFF && !r->want_open;
+	r->want_open = false;
+	r->state = PEER_RELAY_OFF;
+	r->covers = false;
+	r->look_at = LN_TIME_NEVER;
+	r->remote_url[0] = '\0';
+	r->why[0] = '\0';
+	p->relayed_at = 0;
+}
+
+void peer_conn_relay_home(struct peer_conn *p, ln_time now)
+{
+	if (p->state == PEER_IDLE || p->conf.local->relay_url[0] == '\0' ||
+	    !ip_is_set(&p->conf.relay_ep.addr))
+		return;
+	p->want_offer = true;
+	peer_relay_consider(p, now);
+}
+
+/* --- what the owner says ----------------------------------------------------------------------*/
+
+void peer_conn_relay_up(struct peer_conn *p, ln_time now)
+{
+	struct peer_relay *r = &p->relay;
+	if (p->state == PEER_IDLE || r->state != PEER_RELAY_OPENING)
+		return;
+	ln_time opened = r->since;
+	r->state = PEER_RELAY_UP;
+	r->since = now;
+	r->why[0] = '\0';
+	p->want_state = true;
+	if (peer_conn_is_direct(p)) {
+		r->look_at = now;
+		return;
+	}
+	p->relayed_at = now;
+	p->path_lost = false;
+	p->unanswered = 0;
+	p->watch_lost = false;
+	peer_conn_set_state(p, now, PEER_CONNECTED);
+	peer_conn_watch(p, now, opened);
+	if (p->controller)
+		peer_conn_endpoint_set(p, &p->conf.relay_ep, true);
+	else
+		p->ep_fallback_at = now + p->conf.endpoint_delay;
+}
+
+void peer_conn_relay_down(struct peer_conn *p, ln_time now, const char *why)
+{
+	if (p->relay.state == PEER_RELAY_OFF || p->relay.want_open)
+		return;
+	(void)snprintf(p->relay.why, sizeof(p->relay.why), "%s", why != NULL ? why : "");
+	peer_relay_off(p, now);
+}
+
+/* --- the change between the ways --------------------------------------------------------------*/
+
+bool peer_relay_take_over(struct peer_conn *p, ln_time now, bool restarted)
+{
+	struct peer_relay *r = &p->relay;
+	if (r->state != PEER_RELAY_UP)
+		return false;
+	bool fresh = restarted && p->controller;
+	bool carried = r->covers || p->relayed_at != 0;
+	r->covers = false;
+	r->look_at = LN_TIME_NEVER;
+	if (p->relayed_at == 0)
+		p->relayed_at = now;
+	if (p->watch_at == LN_TIME_NEVER)
+		peer_conn_watch(p, now, now);
+	/* The new process knows no session of ours: the controller makes a new one (spec 5.5). */
+	if (fresh)
+		peer_conn_endpoint_clear(p, true);
+	if (!carried)
+		peer_relay_changed(p, fresh);
+	else if (fresh)
+		peer_conn_endpoint_set(p, &p->conf.relay_ep, true);
+	return true;
+}
+
+void peer_relay_selected(struct peer_conn *p, ln_time now)
+{
+	if (p->relay.state != PEER_RELAY_UP)
+		return;
+	p->path_changes++;
+	p->relayed_at = 0;
+	p->relay.look_at = now + p->conf.silent_after;
+}
+
+static void peer_relay_cover(struct peer_conn *p, ln_time now)
+{
+	struct peer_relay *r = &p->relay;
+	if (r->covered == 0 || now - r->covered_at > PEER_RELAY_COVER_MEMORY)
+		r->covered = 0;
+	r->covers_until =
+		now + (r->covered++ == 0 ? PEER_RELAY_COVER_FIRST : PEER_RELAY_COVER_AGAIN);
+	r->covered_at = now;
+	r->covers = true;
+	r->look_at = now + PEER_RELAY_LOOK;
+	peer_relay_changed(p, false);
+}
+
+void peer_relay_run(struct peer_conn *p, ln_time now)
+{
+	struct peer_relay *r = &p->relay;
+	if (now < r->look_at)
+		return;
+	r->look_at = LN_TIME_NEVER;
+	if (r->state != PEER_RELAY_UP || !peer_conn_is_direct(p))
+		return;
+	struct ice_report report;
+	ice_agent_report(p->ice, &report);
+	ln_time heard = LN_MAX(report.last_received, p->selected_at);
+	if (!r->covers) {
+		if (now - heard >= p->conf.silent_after)
+			peer_relay_cover(p, now);
+		else
+			r->look_at = heard + p->conf.silent_after;
+		return;
+	}
+	if (heard <= r->covered_at || now < r->covers_until ||
+	    now - heard >= p->conf.silent_after) {
+		r->look_at = now + PEER_RELAY_LOOK;
+		return;
+	}
+	r->covers = false;
+	r->look_at = heard + p->conf.silent_after;
+	peer_relay_changed(p, false);
+}

@@ -1,0 +1,427 @@
+/* Two ways to one peer: which is opened, which carries, and the change between them. */
+#include "tests/unit/peer/peer_pair.h"
+
+#define HOME_0 "rel://relay-0.example:80"
+#define HOME_1 "rels://relay-1.example:443"
+
+static struct pair w;
+static struct peer_info info[2];
+
+static struct peer_conn_conf conf(void)
+{
+	return (struct peer_conn_conf){ .relay_ep = pair_ep("127.1.0.9:51820") };
+}
+
+static void set_home(int i, const char *url)
+{
+	(void)snprintf(w.side[i].local.relay_url, sizeof(w.side[i].local.relay_url), "%s", url);
+	w.side[i].local.relay_wanted = true;
+}
+
+/* Both have a home relay; direct says whether datagrams arrive. */
+static void start(struct peer_conn_conf c, bool direct)
+{
+	pair_init(&w, c);
+	for (int i = 0; i < 2; i++) {
+		set_home(i, i == 0 ? HOME_0 : HOME_1);
+		w.side[i].deaf_net = !direct;
+	}
+}
+
+static void look(void)
+{
+	for (int i = 0; i < 2; i++)
+		peer_conn_info(w.side[i].conn, &info[i]);
+}
+
+static void deaf(bool yes)
+{
+	w.side[0].deaf_net = yes;
+	w.side[1].deaf_net = yes;
+}
+
+static void handshake(void)
+{
+	for (int i = 0; i < 2; i++) {
+		w.side[i].wg.last_handshake = w.now;
+		peer_conn_handshake(w.side[i].conn, w.now);
+	}
+	pair_settle(&w);
+}
+
+static void assert_path(enum peer_path path)
+{
+	look();
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(info[i].path, path);
+		assert_int_equal(info[i].state,
+				 path == PEER_PATH_NONE ? PEER_CONNECTING : PEER_CONNECTED);
+	}
+}
+
+/* Time with a WireGuard that keeps its sessions. */
+static void run_lively(ln_time for_how_long)
+{
+	ln_time end = w.now + for_how_long;
+	while (w.now < end) {
+		handshake();
+		pair_run(&w, ln_time_min(end, w.now + 20 * LN_SEC));
+	}
+}
+
+static bool is_relay_ep(const struct ip_ep *e)
+{
+	struct ip_ep want = pair_ep("127.1.0.9:51820");
+	return ip_ep_equal(e, &want);
+}
+
+static void test_blocked(void **state)
+{
+	(void)state;
+	start(conf(), false);
+	pair_run(&w, w.now + LN_SEC);
+	assert_path(PEER_PATH_RELAY);
+	/* Both meet at the controller's home; the hint of the other side goes with its address. */
+	assert_string_equal(w.side[0].relay_url, HOME_0);
+	assert_string_equal(w.side[1].relay_url, HOME_0);
+	assert_string_equal(info[1].relay_url, HOME_0);
+	/* The controller initiates; the other one learns the address from its handshake. */
+	assert_true(is_relay_ep(&w.side[0].endpoint));
+	assert_int_equal(w.side[0].initiations, 1);
+	assert_int_equal(w.side[1].endpoints, 0);
+	handshake();
+	assert_true(is_relay_ep(&w.side[1].endpoint));
+	assert_int_equal(w.side[1].initiations, 0);
+	struct ip_ep source = peer_conn_relay_source(w.side[1].conn);
+	assert_true(is_relay_ep(&source));
+	pair_fini(&w);
+}
+
+static void test_responder_sets_it_after_the_delay(void **state)
+{
+	(void)state;
+	start(conf(), false);
+	pair_run(&w, w.now + 4900 * LN_MSEC);
+	assert_int_equal(w.side[1].endpoints, 0);
+	pair_run(&w, w.now + 200 * LN_MSEC);
+	assert_true(is_relay_ep(&w.side[1].endpoint));
+	assert_int_equal(w.side[1].initiations, 1);
+	pair_fini(&w);
+}
+
+/* The session made over the relay is kept, on both sides, at once. */
+static void test_upgrade(void **state)
+{
+	(void)state;
+	struct ip_ep direct[2] = { pair_ep("10.2.0.2:51820"), pair_ep("10.1.0.2:51820") };
+	start(conf(), false);
+	pair_run(&w, w.now + 2 * LN_SEC);
+	handshake();
+	assert_path(PEER_PATH_RELAY);
+	unsigned resets = w.side[0].resets + w.side[1].resets;
+	unsigned initiations = w.side[1].initiations;
+	deaf(false);
+	pair_run(&w, w.now + LN_SEC);
+	assert_path(PEER_PATH_DIRECT);
+	for (int i = 0; i < 2; i++) {
+		assert_true(ip_ep_equal(&w.side[i].endpoint, &direct[i]));
+		struct ip_ep source = peer_conn_relay_source(w.side[i].conn);
+		assert_true(ip_ep_equal(&source, &direct[i]));
+		assert_true(info[i].relay_up);
+		assert_int_equal(info[i].losses, 0);
+	}
+	assert_int_equal(w.side[0].resets + w.side[1].resets, resets);
+	assert_int_equal(w.side[1].initiations, initiations);
+	pair_fini(&w);
+}
+
+static void test_downgrade(void **state)
+{
+	(void)state;
+	start(conf(), true);
+	pair_run(&w, w.now + LN_SEC);
+	handshake();
+	pair_run(&w, w.now + 9700 * LN_MSEC);
+	assert_path(PEER_PATH_DIRECT);
+	unsigned resets = w.side[0].resets + w.side[1].resets;
+	deaf(true);
+	pair_run(&w, w.now + 3 * LN_SEC);
+	assert_path(PEER_PATH_RELAY);
+	assert_non_null(strstr(info[0].reason, "is silent"));
+	for (int i = 0; i < 2; i++)
+		assert_true(is_relay_ep(&w.side[i].endpoint));
+	/* ICE gives up as well: nothing changes for the packets. */
+	pair_run(&w, w.now + 20 * LN_SEC);
+	assert_path(PEER_PATH_RELAY);
+	assert_int_equal(w.side[0].resets + w.side[1].resets, resets);
+	assert_int_equal(info[0].losses + info[1].losses, 0);
+	pair_fini(&w);
+}
+
+/* Silence of three seconds now and then, for an hour: at most two changes there and back a minute.
+ */
+static void test_does_not_flap(void **state)
+{
+	(void)state;
+	start(conf(), true);
+	pair_run(&w, w.now + LN_SEC);
+	look();
+	for (unsigned minute = 0; minute < 60; minute++) {
+		unsigned before = info[0].path_changes;
+		for (unsigned i = 0; i < 6; i++) {
+			handshake();
+			deaf(true);
+			pair_run(&w, w.now + 3500 * LN_MSEC);
+			deaf(false);
+			pair_run(&w, w.now + 6500 * LN_MSEC);
+		}
+		look();
+		assert_int_equal(info[0].state, PEER_CONNECTED);
+		assert_in_range(info[0].path_changes - before, 0, 4);
+	}
+	assert_int_equal(info[0].losses, 0);
+	pair_fini(&w);
+}
+
+static void test_relay_lost(void **state)
+{
+	(void)state;
+	start(conf(), false);
+	pair_run(&w, w.now + LN_SEC);
+	handshake();
+	for (int i = 0; i < 2; i++)
+		w.side[i].refuse_relay = true;
+	for (int i = 0; i < 2; i++)
+		peer_conn_relay_down(w.side[i].conn, w.now, "connection lost");
+	pair_run(&w, w.now + 10 * LN_SEC);
+	assert_path(PEER_PATH_NONE);
+	assert_non_null(strstr(info[0].reason, "refused by the test"));
+	assert_int_equal(w.side[0].endpoint.addr.family, 0);
+	assert_true(w.side[0].resets >= 1);
+	/* Every offer and answer asks the relay again. */
+	assert_true(w.side[0].relay_opens >= 3);
+	for (int i = 0; i < 2; i++)
+		w.side[i].refuse_relay = false;
+	pair_run(&w, w.now + 30 * LN_SEC);
+	assert_path(PEER_PATH_RELAY);
+	pair_fini(&w);
+}
+
+static void test_relay_lost_while_direct(void **state)
+{
+	(void)state;
+	start(conf(), true);
+	pair_run(&w, w.now + LN_SEC);
+	unsigned endpoints = w.side[0].endpoints;
+	w.side[0].refuse_relay = true;
+	peer_conn_relay_down(w.side[0].conn, w.now, "connection lost");
+	pair_run(&w, w.now + LN_SEC);
+	assert_path(PEER_PATH_DIRECT);
+	assert_int_equal(w.side[0].endpoints, endpoints);
+	/* The standby is opened again by the offers that follow (spec 5.17 e). */
+	w.side[0].refuse_relay = false;
+	pair_run(&w, w.now + 60 * LN_SEC);
+	look();
+	assert_true(info[0].relay_up);
+	assert_int_equal(info[0].path, PEER_PATH_DIRECT);
+	pair_fini(&w);
+}
+
+/* The home relay of one side connects after the first offers went out. */
+static void test_home_comes_late(void **state)
+{
+	(void)state;
+	start(conf(), false);
+	w.side[0].local.relay_url[0] = '\0';
+	pair_run(&w, w.now + 5 * LN_SEC);
+	assert_path(PEER_PATH_NONE);
+	assert_non_null(strstr(info[0].reason, "our relay is not connected"));
+	assert_non_null(strstr(info[1].reason, "the other side names no relay"));
+	set_home(0, HOME_0);
+	peer_conn_relay_home(w.side[0].conn, w.now);
+	pair_settle(&w);
+	assert_path(PEER_PATH_RELAY);
+	pair_fini(&w);
+}
+
+static void test_home_moves(void **state)
+{
+	(void)state;
+	start(conf(), false);
+	pair_run(&w, w.now + LN_SEC);
+	set_home(0, "rel://relay-2.example:80");
+	peer_conn_relay_down(w.side[0].conn, w.now, "home lost");
+	peer_conn_relay_home(w.side[0].conn, w.now);
+	pair_run(&w, w.now + LN_SEC);
+	assert_path(PEER_PATH_RELAY);
+	assert_string_equal(w.side[1].relay_url, "rel://relay-2.example:80");
+	assert_int_equal(w.side[1].relay_closes, 1);
+	pair_fini(&w);
+}
+
+static unsigned offers(int i)
+{
+	return pair_count(&w.side[i], SIGNAL_OFFER);
+}
+
+/* spec 5.4: three offers, then one an hour, and at once after a reset. */
+static void test_unmodified_schedule(void **state)
+{
+	(void)state;
+	start(conf(), false);
+	for (int i = 0; i < 2; i++)
+		w.side[i].unmodified = true;
+	run_lively(3 * LN_MINUTE);
+	unsigned before = offers(0);
+	run_lively(50 * LN_MINUTE);
+	assert_int_equal(offers(0), before);
+	before = offers(0);
+	peer_conn_reset_guard(w.side[0].conn, w.now, true);
+	pair_settle(&w);
+	assert_int_equal(offers(0), before + 1);
+	pair_fini(&w);
+}
+
+/* Between two of ours: a try every minute at first, then slowly, never an hour without. */
+static void test_own_schedule(void **state)
+{
+	(void)state;
+	start(conf(), false);
+	run_lively(2 * LN_MINUTE);
+	look();
+	unsigned before = info[0].negotiations;
+	run_lively(5 * LN_MINUTE);
+	look();
+	assert_in_range(info[0].negotiations - before, 5, 14);
+	deaf(false);
+	ln_time from = w.now;
+	while (look(), info[0].path != PEER_PATH_DIRECT) {
+		assert_true(w.now - from < LN_MINUTE);
+		pair_run(&w, w.now + LN_SEC);
+	}
+	pair_fini(&w);
+}
+
+static void test_new_address_is_a_retry(void **state)
+{
+	(void)state;
+	start(conf(), false);
+	w.side[1].unmodified = true;
+	run_lively(10 * LN_MINUTE);
+	deaf(false);
+	unsigned before = offers(0);
+	w.side[0].local.hosts[w.side[0].local.nhosts++] = pair_ep("10.1.0.3:51820");
+	peer_conn_local_changed(w.side[0].conn, w.now);
+	pair_run(&w, w.now + LN_SEC);
+	assert_int_equal(offers(0), before + 1);
+	assert_path(PEER_PATH_DIRECT);
+	pair_fini(&w);
+}
+
+/* The other side starts anew: the controller makes a new session over the relay. */
+static void test_remote_restarts(void **state)
+{
+	(void)state;
+	start(conf(), false);
+	pair_run(&w, w.now + LN_SEC);
+	handshake();
+	unsigned resets = w.side[0].resets, initiations = w.side[0].initiations;
+	peer_conn_free(w.side[1].conn);
+	pair_make(&w, 1, conf());
+	pair_run(&w, w.now + LN_SEC);
+	assert_path(PEER_PATH_RELAY);
+	assert_int_equal(w.side[0].resets, resets + 1);
+	assert_int_equal(w.side[0].initiations, initiations + 1);
+	pair_fini(&w);
+}
+
+/* A relay that swallows everything is found by WireGuard's missing handshakes. */
+static void test_watch(void **state)
+{
+	(void)state;
+	start(conf(), false);
+	pair_run(&w, w.now + 29 * LN_SEC);
+	assert_int_equal(w.side[0].relay_closes, 0);
+	pair_run(&w, w.now + 3 * LN_SEC);
+	assert_int_equal(w.side[0].relay_closes, 1);
+	assert_true(w.side[0].relay_opens >= 2);
+	pair_fini(&w);
+}
+
+static void test_close(void **state)
+{
+	(void)state;
+	start(conf(), false);
+	pair_run(&w, w.now + LN_SEC);
+	peer_conn_close(w.side[0].conn, w.now, false);
+	pair_drain(&w, 0);
+	assert_int_equal(w.side[0].relay_closes, 1);
+	assert_int_equal(w.side[0].endpoint.addr.family, 0);
+	struct ip_ep source = peer_conn_relay_source(w.side[0].conn);
+	assert_int_equal(source.addr.family, 0);
+	/* A late word of the owner changes nothing. */
+	peer_conn_relay_up(w.side[0].conn, w.now);
+	pair_drain(&w, 0);
+	assert_int_equal(peer_conn_state(w.side[0].conn), PEER_IDLE);
+	pair_fini(&w);
+}
+
+static void test_without_relay_address(void **state)
+{
+	(void)state;
+	start((struct peer_conn_conf){ 0 }, false);
+	pair_run(&w, w.now + 10 * LN_SEC);
+	assert_int_equal(w.side[0].relay_opens + w.side[1].relay_opens, 0);
+	assert_path(PEER_PATH_NONE);
+	pair_fini(&w);
+}
+
+/* Without ICE on the other side the relay is all there is, and enough. */
+static void test_remote_without_ice(void **state)
+{
+	(void)state;
+	start(conf(), true);
+	w.side[1].deaf_signal = true;
+	struct signal_body m = { .type = SIGNAL_OFFER,
+				 .payload = slice_str(":"),
+				 .has_relay = true,
+				 .relay_address = HOME_1 };
+	pair_settle(&w);
+	assert_int_equal(peer_conn_signal(w.side[0].conn, w.now, &m), 0);
+	pair_settle(&w);
+	look();
+	assert_int_equal(info[0].path, PEER_PATH_RELAY);
+	assert_non_null(strstr(info[0].reason, "accepts no direct connections"));
+	unsigned before = offers(0);
+	w.side[1].deaf_signal = false;
+	peer_conn_close(w.side[1].conn, w.now, false);
+	w.side[1].deaf_signal = true;
+	w.side[0].wg.last_handshake = w.now + 25 * LN_SEC;
+	pair_run(&w, w.now + 20 * LN_SEC);
+	assert_int_equal(offers(0), before);
+	pair_fini(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_blocked),
+		cmocka_unit_test(test_responder_sets_it_after_the_delay),
+		cmocka_unit_test(test_upgrade),
+		cmocka_unit_test(test_downgrade),
+		cmocka_unit_test(test_does_not_flap),
+		cmocka_unit_test(test_relay_lost),
+		cmocka_unit_test(test_relay_lost_while_direct),
+		cmocka_unit_test(test_home_comes_late),
+		cmocka_unit_test(test_home_moves),
+		cmocka_unit_test(test_unmodified_schedule),
+		cmocka_unit_test(test_own_schedule),
+		cmocka_unit_test(test_new_address_is_a_retry),
+		cmocka_unit_test(test_remote_restarts),
+		cmocka_unit_test(test_watch),
+		cmocka_unit_test(test_close),
+		cmocka_unit_test(test_without_relay_address),
+		cmocka_unit_test(test_remote_without_ice),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
