@@ -38,7 +38,7 @@ mkdir -p build/results || fail "the folder build/results could not be made"
 configure() {
 	local folder=$1 options=()
 	shift
-	while [ "${1#-}" != "${1-}" ]; do
+	while [ $# -gt 0 ] && [ "${1#-}" != "$1" ]; do
 		options+=("$1")
 		shift
 	done
@@ -70,7 +70,7 @@ cp build/asan/meson-logs/testlog.junit.xml build/results/meson.xml 2>/dev/null |
 
 if [ "$mode" = all ]; then
 	[ "$(id -u)" = 0 ] || fail "the namespace and interop tests need root (./test.sh quick does not)"
-	configure build/rel --buildtype=release linnet linnetd linnet-server
+	configure build/rel --buildtype=release linnet linnetd linnet-server tests/bench/sync_load
 	# Threads: the unit tests that have some, the packet path against wireguard-go, whole agents.
 	configure build/tsan -Db_sanitize=thread linnet linnetd linnet-server tests/interop/uwg_driver
 	TSAN_OPTIONS=halt_on_error=1 meson test -C build/tsan --print-errorlogs --suite tsan | tail -n 20
