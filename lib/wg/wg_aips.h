@@ -1,27 +1,33 @@
 #pragma once
 /*
- * Allowed IPs: which peer a prefix belongs to. A path-compressed binary trie per family with
- * longest-prefix match; a prefix belongs to one peer at most, and giving it to another one moves
- * it (as WireGuard does). Owns its nodes; `owner` is the caller's list of the nodes of one peer.
+ * Allowed IPs: which peer a prefix belongs to, longest prefix first. Single addresses, which is
+ * what nearly all peers have, stand in a hash table and cost the same however many there are;
+ * shorter prefixes in a path-compressed binary trie per family. A prefix belongs to one peer at
+ * most, and giving it to another one moves it (as WireGuard does). Owns its entries; `owner` is the
+ * caller's list of the entries of one peer.
  */
 #include "lib/base/ip.h"
 #include "lib/base/list.h"
+#include "lib/base/map.h"
 
 struct wg_aips_node;
 
 /* Embedded in every peer; wg_aips_owner_init() before use. */
 struct wg_aips_owner {
-	struct list nodes;
+	struct list entries;
 	size_t count;
 };
 
 struct wg_aips {
+	struct map hosts4;
+	struct map hosts6;
 	struct wg_aips_node *root4;
 	struct wg_aips_node *root6;
 	size_t count; /* prefixes */
 };
 
-void wg_aips_init(struct wg_aips *t);
+/* The seed makes the places in the hash table ours alone. */
+void wg_aips_init(struct wg_aips *t, const uint64_t seed[2]);
 void wg_aips_fini(struct wg_aips *t); /* every owner must have been cleared */
 void wg_aips_owner_init(struct wg_aips_owner *o);
 

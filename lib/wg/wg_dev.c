@@ -30,7 +30,7 @@ struct wg_dev *wg_dev_new(const struct wg_dev_conf *c, const struct ln_rng *rng)
 	wg_limit_init(&d->limit, rng);
 	map_init(&d->peers, rng_u64(rng), rng_u64(rng));
 	map_init(&d->indices, rng_u64(rng), rng_u64(rng));
-	wg_aips_init(&d->allowed);
+	wg_aips_init(&d->allowed, (const uint64_t[2]){ rng_u64(rng), rng_u64(rng) });
 	heap_init(&d->deadlines);
 	list_init(&d->todo);
 	list_init(&d->changed);

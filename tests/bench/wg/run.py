@@ -5,7 +5,9 @@ Usage: run.py [--kinds veth,linnet,wireguard-go,netbird] [--seconds 4] [--rounds
 
 Two machines behind two NAT routers on one bridge, everything on this computer: ratios count, not
 absolute figures. JSON lines: kind, what, gbit_s, cpu_s_per_gb (of both tunnel processes), rss_kib,
-ping_p50_ms and ping_p99_ms under load. Programs from $LINNET_BIN, NETBIRD_BIN, NETBIRD_SERVER_BIN.
+ping_p50_ms and ping_p99_ms under load, foreign_cpu (cores that nobody of ours used: a machine with
+other work on it moves every figure but cpu_s_per_gb). Rounds are interleaved; at the end come the
+medians of all rounds, and how each kind stands to NetBird's agent. Programs from $LINNET_BIN, NETBIRD_BIN, NETBIRD_SERVER_BIN.
 """
 import argparse
 import json
@@ -21,8 +23,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "netns"))
 
 from lnlab import Lab, LabError, LinnetAgent, LinnetServer, NetbirdAgent, NetbirdServer, wait_until  # noqa: E402
 
-LADDER_1200 = (50, 100, 200, 400, 800, 1200, 1800, 2600, 4000)  # Mbit/s offered
-LADDER_64 = (5, 10, 20, 40, 80, 160, 320)
+LADDER = {1200: (100, 160, 250, 400, 630, 1000, 1300, 1600, 2000, 2500), 64: (8, 12, 18, 27, 40, 60, 90, 130)}  # Mbit/s offered
+OVERLOAD = 4  # times the best received rate
 HERTZ = os.sysconf("SC_CLK_TCK")
 
 
@@ -48,6 +50,12 @@ def cpu_seconds(pids):
         except OSError:
             pass
     return total / HERTZ
+
+
+def machine_seconds():
+    """CPU time that anybody used, idle and waiting left out."""
+    fields = [int(f) for f in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / HERTZ
 
 
 def peak_rss(pids):
@@ -120,7 +128,8 @@ def iperf(pair, *words, seconds, reverse=False, ping=False):
     client, server, address = (pair.b, pair.a, pair.to_a) if reverse else (pair.a, pair.b, pair.to_b)
     back = server.start("iperf3", "-s", "-1", log="iperf3-server.log")
     time.sleep(0.3)
-    before, began = cpu_seconds(pair.pids), time.monotonic()
+    before, began, machine = cpu_seconds(pair.pids), time.monotonic(), machine_seconds()
+    children = os.times()
     watch = None
     if ping:
         count = int(seconds * 40)
@@ -128,13 +137,16 @@ def iperf(pair, *words, seconds, reverse=False, ping=False):
     done = client.run("iperf3", "-c", address, "-t", seconds, "--json", *words, check=False, timeout=seconds * 3 + 20)
     used = cpu_seconds(pair.pids) - before
     back.stop(timeout=3)
-    line = {"seconds": round(time.monotonic() - began, 2)}
+    machine, took, now = machine_seconds() - machine, time.monotonic() - began, os.times()
+    ours = used + now.children_user + now.children_system - children.children_user - children.children_system
+    line = {"seconds": round(took, 2), "foreign_cpu": round(max(0, machine - ours) / took, 2)}
     if done.returncode != 0:
         return {**line, "error": (json.loads(done.stdout).get("error") if done.stdout.startswith("{") else done.stderr)[:200]}
     end = json.loads(done.stdout)["end"]
     received = end.get("sum_received") or end["sum"]
     line["gbit_s"] = round(received["bits_per_second"] / 1e9, 4)
-    if "lost_packets" in end.get("sum", {}):
+    if "lost_percent" in end.get("sum", {}):
+        line["offered_gbit_s"] = round((end.get("sum_sent") or end["sum"])["bits_per_second"] / 1e9, 4)
         line["lost_percent"] = round(end["sum"]["lost_percent"], 2)
     if received["bytes"]:
         line["cpu_s_per_gb"] = round(used / (received["bytes"] / 1e9), 3)
@@ -149,25 +161,35 @@ def iperf(pair, *words, seconds, reverse=False, ping=False):
     return line
 
 
+RESULTS = {}  # what -> kind -> list of lines
+
+
 def say(kind, what, line):
     print(json.dumps({"kind": kind, "what": what, **line}), flush=True)
+    RESULTS.setdefault(what, {}).setdefault(kind, []).append(line)
     return line
 
 
-def ladder(pair, kind, size, rates, seconds):
-    """Received rate by offered rate; four times the best rate is always among them."""
-    best = 0.0
-    at = list(rates)
-    tried = set()
-    while at:
-        rate = at.pop(0)
-        tried.add(rate)
-        line = say(kind, f"udp {size} B, {rate} Mbit/s offered",
-                   iperf(pair, "-u", "-b", f"{rate}M", "-l", str(size), seconds=seconds, ping=(rate == max(tried))))
-        best = max(best, line.get("gbit_s", 0))
-        if line.get("gbit_s", 0) * 1000 < rate * 0.5 and rate > best * 4000:
+def offer(pair, kind, size, rate, seconds, what=None, streams=1):
+    return say(kind, what or f"udp {size} B, {rate} Mbit/s offered",
+               iperf(pair, "-u", "-b", f"{rate / streams:.2f}M", "-l", str(size), "-P", str(streams), seconds=seconds, ping=True))
+
+
+def ladder(pair, kind, size, seconds):
+    """Up the ladder until two steps in a row bring no new best; then four times the best, and four flows at the best."""
+    best, best_rate, worse = 0.0, 0, 0
+    for rate in LADDER[size]:
+        got = offer(pair, kind, size, rate, seconds).get("gbit_s", 0)
+        worse = 0 if got > best else worse + 1
+        if got > best:
+            best, best_rate = got, rate
+        if worse == 2:
             break
-    return best
+    say(kind, f"udp {size} B, best", {"gbit_s": best})
+    over = offer(pair, kind, size, round(best * 1000 * OVERLOAD), seconds, f"udp {size} B, {OVERLOAD} times the best offered")
+    if best:
+        say(kind, f"udp {size} B, kept of the best under overload", {"share": round(over.get("gbit_s", 0) / best, 3)})
+    offer(pair, kind, size, best_rate, seconds, f"udp {size} B, four flows at the best rate", streams=4)
 
 
 def measure(kind, seconds, quick):
@@ -179,9 +201,25 @@ def measure(kind, seconds, quick):
                     iperf(pair, "-P", str(streams), seconds=seconds, reverse=reverse, ping=True))
         say(kind, "rss after tcp", {"rss_kib": peak_rss(pair.pids)})
         if not quick:
-            say(kind, "best udp 1200 B", {"gbit_s": ladder(pair, kind, 1200, LADDER_1200, seconds)})
-            say(kind, "best udp 64 B", {"gbit_s": ladder(pair, kind, 64, LADDER_64, seconds)})
+            for size in LADDER:
+                ladder(pair, kind, size, seconds)
             say(kind, "rss after udp", {"rss_kib": peak_rss(pair.pids)})
+
+
+def summary():
+    """Medians, and the ratio to NetBird's agent: above 1 is more of it."""
+    for what, kinds in RESULTS.items():
+        for kind, lines in kinds.items():
+            medians = {}
+            for name in ("gbit_s", "cpu_s_per_gb", "rss_kib", "ping_p50_ms", "ping_p99_ms", "share"):
+                values = [line[name] for line in lines if name in line]
+                theirs = [line[name] for line in kinds.get("netbird", []) if name in line]
+                if values:
+                    medians[name] = statistics.median(values)
+                if values and theirs and kind != "netbird" and statistics.median(theirs):
+                    medians[name + "_to_netbird"] = round(statistics.median(values) / statistics.median(theirs), 3)
+            if medians:
+                print(json.dumps({"summary": what, "kind": kind, "rounds": len(lines), **medians}), flush=True)
 
 
 def main():
@@ -200,6 +238,7 @@ def main():
                 measure(kind, given.seconds, given.quick)
             except LabError as failed:
                 print(f"# {kind}: {failed}", file=sys.stderr)
+    summary()
 
 
 if __name__ == "__main__":
