@@ -197,7 +197,11 @@ struct daemon_profile_change { /* AddProfileRequest, RemoveProfileRequest */
 	const char *username, *profile;
 };
 
-struct daemon_profile_id { /* what SwitchProfile, AddProfile and RemoveProfile answer */
+struct daemon_profile_rename { /* RenameProfileRequest */
+	const char *username, *profile, *name;
+};
+
+struct daemon_profile_id { /* SwitchProfile, AddProfile, RemoveProfile; Rename: the old name */
 	const char *id;
 };
 
@@ -223,6 +227,7 @@ DAEMON_CODEC(config_response);
 DAEMON_CODEC(user_request);
 DAEMON_CODEC(profile_list);
 DAEMON_CODEC(profile_change);
+DAEMON_CODEC(profile_rename);
 DAEMON_CODEC(profile_id);
 DAEMON_CODEC(features);
 /* Requests and answers of Down, Up, SetConfig and Logout without a struct here have no fields. */

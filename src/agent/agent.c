@@ -22,8 +22,10 @@ struct agent {
 	struct ev_io plat_io;
 	bool watching;
 	struct ev_timer host_changed;
+	bool route_changed; /* since then */
 	struct agent_network *networks[AGENT_NETWORKS_MAX];
 	size_t nnetworks;
+	bool starting; /* bringing up what was up */
 	struct agent_api *api;
 };
 
@@ -50,8 +52,10 @@ static void agent_on_plat(struct ev_io *io, unsigned events)
 	struct plat_event ev;
 	bool any = false;
 	(void)events;
-	while (plat_event_next(a->plat, &ev))
+	while (plat_event_next(a->plat, &ev)) {
 		any = any || ev.kind != PLAT_EV_NONE;
+		a->route_changed = a->route_changed || ev.kind == PLAT_EV_DEFAULT_ROUTE;
+	}
 	/* Changes come in groups; the first one starts the clock. */
 	if (any)
 		ev_timer_after(&a->host_changed, AGENT_HOST_DEBOUNCE);
@@ -61,7 +65,8 @@ static void agent_on_host_changed(struct ev_timer *t)
 {
 	struct agent *a = ln_container(t, struct agent, host_changed);
 	for (size_t i = 0; i < a->nnetworks; i++)
-		agent_network_host_changed(a->networks[i]);
+		agent_network_host_changed(a->networks[i], a->route_changed);
+	a->route_changed = false;
 }
 
 /* --- networks ----------------------------------------------------------------------------------*/
@@ -142,10 +147,49 @@ static void agent_others_down(struct agent *a, const struct agent_network *keep)
 			(void)agent_network_down(a->networks[i]);
 }
 
+/* Only with several at once: alone, the active profile connects at the start (spec agent trap 57).
+ */
+static void agent_note_up(struct agent *a)
+{
+	const struct agent_profile *v[AGENT_NETWORKS_MAX];
+	struct ln_fail f;
+	size_t n = 0;
+	if (!a->opt.multi || a->starting)
+		return;
+	for (size_t i = 0; i < a->nnetworks; i++)
+		if (agent_network_is_up(a->networks[i]))
+			v[n++] = agent_network_profile(a->networks[i]);
+	if (agent_profiles_write_up(a->profiles, v, n, &f) < 0)
+		log_warn("agent", "the next start will not know which networks were up",
+			 LOG_STR("why", f.text));
+}
+
 void agent_bring_up(struct agent *a, struct agent_network *n)
 {
 	agent_others_down(a, n);
+	if (agent_network_is_up(n))
+		return;
 	agent_network_up(n);
+	agent_note_up(a);
+}
+
+int agent_take_down(struct agent *a, struct agent_network *n)
+{
+	int err = agent_network_down(n);
+	if (err == 0)
+		agent_note_up(a);
+	return err;
+}
+
+int agent_rename(struct agent *a, const struct agent_profile *p, const char *name,
+		 struct ln_fail *f)
+{
+	struct agent_network *n = agent_find_network(a, p);
+	struct agent_conf *conf = n != NULL ? agent_network_agent_conf(n) : NULL;
+	int err = agent_profiles_rename(a->profiles, p, name, conf, ev_rng(), f);
+	if (err == 0 && n != NULL)
+		agent_network_renamed(n);
+	return err;
 }
 
 int agent_switch(struct agent *a, const struct agent_profile *p, struct ln_fail *f)
@@ -232,19 +276,30 @@ int agent_new(struct ev_loop *l, const struct agent_options *o, struct agent **r
 }
 
 /* A configuration on disk means that somebody has logged in with it before. */
-static void agent_auto_connect(struct agent *a)
+static void agent_auto_connect(struct agent *a, const struct agent_profile *p)
 {
-	const struct agent_profile *p = agent_profiles_active(a->profiles);
 	struct agent_network *n;
 	struct ln_fail f;
 	if (access(p->path, F_OK) < 0)
 		return;
-	if (agent_active_network(a, &n, &f) < 0) {
+	if (agent_network_of(a, p, &n, &f) < 0) {
 		log_error("agent", "the configuration is unusable", LOG_STR("why", f.text));
 		return;
 	}
 	if (!agent_network_agent_conf(n)->disable_auto_connect)
 		agent_bring_up(a, n);
+}
+
+static void agent_connect_noted(struct agent *a)
+{
+	struct agent_profile *v = ln_calloc(AGENT_NETWORKS_MAX, sizeof(*v));
+	size_t n = agent_profiles_read_up(a->profiles, v, AGENT_NETWORKS_MAX);
+	/* Killed half-way, the next start still knows them all. */
+	a->starting = true;
+	for (size_t i = 0; i < n; i++)
+		agent_auto_connect(a, &v[i]);
+	a->starting = false;
+	free(v);
 }
 
 int agent_start(struct agent *a, struct ln_fail *f)
@@ -254,7 +309,9 @@ int agent_start(struct agent *a, struct ln_fail *f)
 		if (err < 0)
 			return err;
 	}
-	agent_auto_connect(a);
+	if (a->opt.multi)
+		agent_connect_noted(a);
+	agent_auto_connect(a, agent_profiles_active(a->profiles));
 	return 0;
 }
 

@@ -5,7 +5,8 @@
  * Which networks are up: by default one, that of the active profile; bringing another profile up
  * takes the first one down, as NetBird does. With `multi` every profile that was brought up stays
  * up beside the others (own interface, port, filter table and keys); `Down`, `Status` and `Logout`
- * without a profile name speak of the active profile, which SwitchProfile changes.
+ * without a profile name speak of the active profile, which SwitchProfile changes. Which ones were
+ * up is noted in the state folder and true again after the next start.
  *
  * Owner: linnetd, or a command line that runs the engine in its own process.
  */
@@ -54,6 +55,11 @@ LN_MUST_CHECK int agent_active_network(struct agent *a, struct agent_network **r
 LN_MUST_CHECK int agent_choose(struct agent *a, const struct agent_profile *p, struct ln_fail *f);
 /* Brings n up; without `multi` the others go down first. */
 void agent_bring_up(struct agent *a, struct agent_network *n);
+/* Takes n down, for good: the next start leaves it down too when several may be up. LN_E_STATE. */
+int agent_take_down(struct agent *a, struct agent_network *n);
+/* As agent_profiles_rename(); the network of the profile, if there is one, knows it too. */
+LN_MUST_CHECK int agent_rename(struct agent *a, const struct agent_profile *p, const char *name,
+			       struct ln_fail *f);
 /* Makes p the active profile; without `multi` another network that is up goes down. -errno. */
 LN_MUST_CHECK int agent_switch(struct agent *a, const struct agent_profile *p, struct ln_fail *f);
 /* Takes the network of a profile down and forgets it; the file stays. */

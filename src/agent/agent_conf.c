@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -329,6 +330,21 @@ int agent_conf_save(struct agent_conf *c, struct ln_fail *f)
 	free(text);
 	if (err == 0)
 		c->unsaved = false;
+	return err;
+}
+
+int agent_conf_rename(struct agent_conf *c, const char *name, struct ln_fail *f)
+{
+	char old[sizeof(c->name)];
+	bool was = c->unsaved;
+	memcpy(old, c->name, sizeof(old));
+	(void)snprintf(c->name, sizeof(c->name), "%s", name);
+	c->unsaved = true;
+	int err = agent_conf_save(c, f);
+	if (err < 0) {
+		memcpy(c->name, old, sizeof(old));
+		c->unsaved = was;
+	}
 	return err;
 }
 

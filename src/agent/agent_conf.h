@@ -59,6 +59,8 @@ void agent_conf_free(struct agent_conf *c);
 LN_MUST_CHECK int agent_conf_save(struct agent_conf *c, struct ln_fail *f);
 /* A copy of the values, for who works with them while they are changed; it cannot be saved. */
 struct agent_conf *agent_conf_dup(const struct agent_conf *c);
+/* Saves it under another display name, which the caller has checked. -errno: nothing changed. */
+LN_MUST_CHECK int agent_conf_rename(struct agent_conf *c, const char *name, struct ln_fail *f);
 /*
  * Checks every value first, then takes all that are given. 1: something changed, 0: nothing did.
  * LN_E_MALFORMED with the reason: then nothing was taken.

@@ -568,6 +568,12 @@ const struct agent_profile *agent_network_profile(const struct agent_network *n)
 	return &n->profile;
 }
 
+void agent_network_renamed(struct agent_network *n)
+{
+	memcpy(n->profile.name, n->file->name, sizeof(n->profile.name));
+	n->conf.on_change(n->conf.user);
+}
+
 struct agent_conf *agent_network_agent_conf(struct agent_network *n)
 {
 	return n->file;
@@ -608,11 +614,11 @@ const char *agent_network_error(const struct agent_network *n)
 	return n->error;
 }
 
-void agent_network_host_changed(struct agent_network *n)
+void agent_network_host_changed(struct agent_network *n, bool default_route)
 {
 	if (n->engine == NULL)
 		return;
-	if (engine_network_changed(n->engine))
+	if (engine_network_changed(n->engine, default_route))
 		mgmt_client_redial(n->mgmt);
 	else
 		mgmt_client_send_meta(n->mgmt);

@@ -51,6 +51,8 @@ LN_MUST_CHECK int agent_network_new(const struct agent_network_conf *conf,
 void agent_network_free(struct agent_network *n);
 
 const struct agent_profile *agent_network_profile(const struct agent_network *n);
+/* The configuration has got another display name. */
+void agent_network_renamed(struct agent_network *n);
 struct agent_conf *agent_network_agent_conf(struct agent_network *n);
 /* Checks and saves; takes effect at the next up. As agent_conf_apply(). */
 LN_MUST_CHECK int agent_network_set(struct agent_network *n, const struct daemon_settings *s,
@@ -81,6 +83,7 @@ const char *agent_network_ifname(const struct agent_network *n);
 const char *agent_network_table(const struct agent_network *n);
 /* Why it is not connected: one sentence, "" when nothing is known. */
 const char *agent_network_error(const struct agent_network *n);
-void agent_network_host_changed(struct agent_network *n);
+/* default_route: one has come or gone. */
+void agent_network_host_changed(struct agent_network *n, bool default_route);
 LN_MUST_CHECK int agent_network_status(struct agent_network *n, bool full, struct arena *a,
 				       struct daemon_status_response *ret);

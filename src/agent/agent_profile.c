@@ -88,21 +88,32 @@ static void agent_profile_read_name(struct agent_profile *p)
 
 /* --- life --------------------------------------------------------------------------------------*/
 
-static void agent_profiles_read_active(struct agent_profiles *p)
+/* {"name": id, "username": user}: the key is "name" but holds the id (spec agent trap 12). False
+ * when there is no such profile. */
+static bool agent_profile_from_note(const struct agent_profiles *p, const json_t *o,
+				    struct agent_profile *ret)
 {
-	p->active = p->fallback;
-	json_t *o = agent_profile_json(p->note);
-	/* The key is "name" but holds the id (spec agent trap 12). */
 	const char *id = json_string_value(json_object_get(o, "name"));
 	const char *user = json_string_value(json_object_get(o, "username"));
 	char stem[AGENT_PROFILE_ID_MAX + 1], folder[AGENT_PROFILE_ID_MAX + 1];
-	if (id != NULL && user != NULL && strcmp(id, AGENT_PROFILE_DEFAULT) != 0 &&
-	    agent_profile_stem(id, strlen(id), stem) && agent_profile_user(user, folder)) {
-		agent_profile_set(&p->active, p->dir, folder, stem);
-		agent_profile_read_name(&p->active);
-		if (access(p->active.path, F_OK) < 0)
-			p->active = p->fallback;
+	if (id == NULL || user == NULL)
+		return false;
+	if (strcmp(id, AGENT_PROFILE_DEFAULT) == 0) {
+		*ret = p->fallback;
+	} else if (agent_profile_stem(id, strlen(id), stem) && agent_profile_user(user, folder)) {
+		agent_profile_set(ret, p->dir, folder, stem);
+		agent_profile_read_name(ret);
+	} else {
+		return false;
 	}
+	return access(ret->path, F_OK) == 0;
+}
+
+static void agent_profiles_read_active(struct agent_profiles *p)
+{
+	json_t *o = agent_profile_json(p->note);
+	if (!agent_profile_from_note(p, o, &p->active))
+		p->active = p->fallback;
 	json_decref(o);
 }
 
@@ -260,22 +271,88 @@ static bool agent_profile_clean_name(const char *name, char dst[516])
 	return n > 0;
 }
 
-int agent_profiles_add(struct agent_profiles *p, const char *user, const char *name,
-		       const struct ln_rng *rng, struct agent_profile *ret, struct ln_fail *f)
+static int agent_profile_new_name(const struct agent_profiles *p, const char *user,
+				  const char *name, char clean[516], struct ln_fail *f)
 {
-	char clean[516], folder[AGENT_PROFILE_ID_MAX + 1], path[896];
+	struct agent_profile same;
 	if (!agent_profile_clean_name(name, clean))
 		return ln_fail(f, LN_E_MALFORMED, "a profile name has 1 to %d characters",
 			       AGENT_PROFILE_NAME_MAX);
-	if (!agent_profile_user(user, folder))
-		return ln_fail(f, LN_E_MALFORMED, "a profile belongs to a user, and none is given");
-	struct agent_profile same;
 	if (strcmp(clean, AGENT_PROFILE_DEFAULT) == 0 ||
 	    (agent_profiles_find(p, clean, user, &same, NULL) == 0 &&
 	     strcmp(same.name, clean) == 0))
 		return ln_fail(f, LN_E_CONFLICT, "there is a profile of that name already");
+	return 0;
+}
+
+int agent_profiles_rename(struct agent_profiles *p, const struct agent_profile *a, const char *name,
+			  struct agent_conf *conf, const struct ln_rng *rng, struct ln_fail *f)
+{
+	char clean[516];
+	struct agent_conf *loaded = NULL;
+	if (strcmp(a->id, AGENT_PROFILE_DEFAULT) == 0)
+		return ln_fail(f, LN_E_DENIED, "the default profile cannot be renamed");
+	int err = agent_profile_new_name(p, a->user, name, clean, f);
+	if (err == 0 && conf == NULL) {
+		err = agent_conf_load(a->path, rng, &loaded, f);
+		conf = loaded;
+	}
+	if (err == 0)
+		err = agent_conf_rename(conf, clean, f);
+	agent_conf_free(loaded);
+	if (err == 0 && strcmp(a->id, p->active.id) == 0 && strcmp(a->user, p->active.user) == 0)
+		memcpy(p->active.name, clean, sizeof(clean));
+	return err;
+}
+
+/* --- which were up -----------------------------------------------------------------------------*/
+
+int agent_profiles_write_up(struct agent_profiles *p, const struct agent_profile *const *v,
+			    size_t n, struct ln_fail *f)
+{
+	char path[896];
+	json_t *list = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(
+			list, json_pack("{s:s, s:s}", "name", v[i]->id, "username", v[i]->user));
+	char *text = json_dumps(list, JSON_COMPACT);
+	json_decref(list);
+	if (text == NULL)
+		return ln_fail(f, LN_E_INTERNAL, "the list of profiles cannot be written as JSON");
+	(void)snprintf(path, sizeof(path), "%s/up_profiles.json", p->dir);
+	int err = agent_file_write(path, slice_str(text), f);
+	free(text);
+	return err;
+}
+
+size_t agent_profiles_read_up(const struct agent_profiles *p, struct agent_profile *ret, size_t cap)
+{
+	char path[896];
+	struct str text;
+	size_t n = 0;
+	str_init(&text, (size_t)1 << 20);
+	(void)snprintf(path, sizeof(path), "%s/up_profiles.json", p->dir);
+	json_t *list = NULL;
+	if (agent_file_read(path, &text, NULL) == 0)
+		list = json_loadb(str_c(&text), text.n, 0, NULL);
+	str_fini(&text);
+	for (size_t i = 0; i < json_array_size(list) && n < cap; i++)
+		n += agent_profile_from_note(p, json_array_get(list, i), &ret[n]);
+	json_decref(list);
+	return n;
+}
+
+int agent_profiles_add(struct agent_profiles *p, const char *user, const char *name,
+		       const struct ln_rng *rng, struct agent_profile *ret, struct ln_fail *f)
+{
+	char clean[516], folder[AGENT_PROFILE_ID_MAX + 1], path[896];
+	if (!agent_profile_user(user, folder))
+		return ln_fail(f, LN_E_MALFORMED, "a profile belongs to a user, and none is given");
+	int err = agent_profile_new_name(p, user, name, clean, f);
+	if (err < 0)
+		return err;
 	(void)snprintf(path, sizeof(path), "%s/%s", p->dir, folder);
-	int err = agent_file_mkdir(path, f);
+	err = agent_file_mkdir(path, f);
 	if (err < 0)
 		return err;
 	uint8_t raw[16];

@@ -23,6 +23,7 @@ struct agent_profile {
 };
 
 struct agent_profiles;
+struct agent_conf;
 /* Makes the state folder (0700). -errno with the reason. config_path may be null. */
 LN_MUST_CHECK int agent_profiles_new(const char *state_dir, const char *config_path,
 				     struct agent_profiles **ret, struct ln_fail *f);
@@ -46,6 +47,20 @@ LN_MUST_CHECK int agent_profiles_list(const struct agent_profiles *p, const char
 LN_MUST_CHECK int agent_profiles_add(struct agent_profiles *p, const char *user, const char *name,
 				     const struct ln_rng *rng, struct agent_profile *ret,
 				     struct ln_fail *f);
+/*
+ * Another display name. LN_E_DENIED for the default profile; otherwise as agent_profiles_add().
+ * `conf` is the profile's configuration when somebody has it loaded, else null.
+ */
+LN_MUST_CHECK int agent_profiles_rename(struct agent_profiles *p, const struct agent_profile *a,
+					const char *name, struct agent_conf *conf,
+					const struct ln_rng *rng, struct ln_fail *f);
+/* The profiles that were up, for an agent that keeps several up. Writing: -errno; reading gives
+ * what still exists, at most cap. */
+LN_MUST_CHECK int agent_profiles_write_up(struct agent_profiles *p,
+					  const struct agent_profile *const *v, size_t n,
+					  struct ln_fail *f);
+size_t agent_profiles_read_up(const struct agent_profiles *p, struct agent_profile *ret,
+			      size_t cap);
 /* LN_E_DENIED for the default and the active profile. */
 LN_MUST_CHECK int agent_profiles_remove(struct agent_profiles *p, const struct agent_profile *a,
 					struct ln_fail *f);

@@ -86,6 +86,15 @@ struct plat_sysinfo { /* what management wants to know; spec agent 2.5 "System i
 
 void plat_sysinfo(struct plat *p, struct plat_sysinfo *ret);
 
+struct plat_way { /* how packets leave this host */
+	unsigned ifindex;
+	struct ip_addr gateway; /* family 0: none, the destination is on the link */
+	struct ip_addr source;  /* chosen by the kernel; family 0 unknown */
+};
+
+/* The route the kernel takes to an address now. -ENETUNREACH and the like when there is none. */
+LN_MUST_CHECK int plat_way(struct plat *p, const struct ip_addr *to, struct plat_way *ret);
+
 /*
  * Changes of links, addresses and default routes: a descriptor that turns readable, and what came.
  */

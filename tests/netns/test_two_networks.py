@@ -1,4 +1,6 @@
 """Two profiles of one agent up at once: own interfaces, filters and addresses, and each goes down by itself."""
+import signal
+
 import pytest
 from lnlab import LinnetAgent, wait_until
 
@@ -15,7 +17,7 @@ class Api:
     """The daemon's own protocol, by hand: what a command line with --multi in mind would send."""
 
     def __init__(self, agent):
-        self.channel = grpc.insecure_channel(f"unix://{agent.socket}")
+        self.channel = grpc.insecure_channel(f"unix://{agent.socket}", [("grpc.use_local_subchannel_pool", 1)])
 
     def call(self, method, request=b""):
         return self.channel.unary_unary(f"/daemon.DaemonService/{method}")(request, timeout=60)
@@ -60,6 +62,25 @@ def test_two_profiles(pair):
     api.switch("default")
     assert agent.status()["daemonStatus"] == "Connected"
     assert agent.ping(other.address()).returncode == 0
+
+
+def test_all_come_back(pair):
+    """After a restart, also by kill -9, everything that was up is up again, and what was taken down is not."""
+    agent, other, api = pair
+    before = interfaces(agent)
+    agent.process.stop(number=signal.SIGKILL)
+    agent.start()
+    wait_until(lambda: interfaces(agent) == before, 15, "both networks to come back")
+    api = Api(agent)
+    api.call("RenameProfile", text(1, "root") + text(2, "second") + text(3, "work"))
+    api.switch("work")
+    api.call("Down")
+    api.switch("default")
+    agent.process.stop()
+    agent.start()
+    wait_until(lambda: len(interfaces(agent)) == 1, 15, "the one that was left up")
+    assert agent.ping(other.address()).returncode == 0
+    assert b"work" in Api(agent).call("ListProfiles", text(1, "root"))
 
 
 def test_one_without_multi(lab, server):

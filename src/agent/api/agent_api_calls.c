@@ -163,7 +163,7 @@ static void api_down(struct api_call *c, struct slice msg)
 	struct agent_network *n = api_network(c, "", "");
 	if (n == NULL)
 		return;
-	if (agent_network_down(n) < 0)
+	if (agent_take_down(c->api->agent, n) < 0)
 		agent_api_fail(c, GRPC_UNKNOWN, "service is not up");
 	else
 		agent_api_reply(c, slice_of("", 0));
@@ -406,6 +406,26 @@ static void api_remove_profile(struct api_call *c, struct slice msg)
 	api_reply_id(c, p.id);
 }
 
+static void api_rename_profile(struct api_call *c, struct slice msg)
+{
+	API_ARENA(a);
+	API_READ(c, msg, &a, profile_rename, m);
+	struct agent *agent = c->api->agent;
+	struct agent_profile p;
+	struct ln_fail f = { 0 };
+	if (m.profile[0] == '\0') {
+		agent_api_fail(c, GRPC_INVALID_ARGUMENT, "say which profile is to be renamed");
+		return;
+	}
+	int err = agent_profiles_find(agent_profiles(agent), m.profile, m.username, &p, &f);
+	if (err == 0)
+		err = agent_rename(agent, &p, m.name, &f);
+	if (err < 0)
+		agent_api_fail_err(c, err, f.text);
+	else
+		api_reply_id(c, p.name); /* the old name, in the same place */
+}
+
 static void api_features(struct api_call *c, struct slice msg)
 {
 	(void)msg;
@@ -432,6 +452,7 @@ const struct api_method agent_api_methods[] = {
 	{ DAEMON_SERVICE "ListProfiles", api_list_profiles },
 	{ DAEMON_SERVICE "SwitchProfile", api_switch_profile },
 	{ DAEMON_SERVICE "AddProfile", api_add_profile },
+	{ DAEMON_SERVICE "RenameProfile", api_rename_profile },
 	{ DAEMON_SERVICE "RemoveProfile", api_remove_profile },
 	{ DAEMON_SERVICE "GetFeatures", api_features },
 };

@@ -300,28 +300,29 @@ void engine_sync(struct engine *e, const struct mgmt_sync_response *m)
 		engine_map_apply(e, &m->map);
 }
 
-bool engine_network_changed(struct engine *e)
+bool engine_network_changed(struct engine *e, bool default_route)
 {
 	bool lost = false;
 	bool changed = engine_addr_rescan(e, &lost);
+	/* Connections whose packets now leave elsewhere with an address that is not at home there.
+	 */
+	bool moved = engine_addr_new_way(e) && default_route;
+	bool anew = lost || (moved && e->conf.conf->network_monitor);
 	/* Another way out may mean another NAT even with the same addresses. */
 	engine_addr_gather(e, 1);
-	if (!changed)
+	if (!changed && !moved)
 		return false;
-	log_info("engine", "the host's addresses changed", LOG_UINT("candidates", e->local.nhosts),
-		 LOG_STR("old", lost ? "none left" : "some left"));
-	if (lost) {
-		map_for_each(n, &e->peers) {
-			struct engine_peer *p = map_entry(n, struct engine_peer, node);
-			peer_conn_restart(p->conn, ev_now());
-		}
-	}
+	log_info("engine", "the host's network changed", LOG_UINT("candidates", e->local.nhosts),
+		 LOG_STR("route", moved ? "another" : "the same"),
+		 LOG_STR("paths", anew ? "all anew" : "kept"));
+	if (anew)
+		engine_peer_restart_all(e);
 	engine_peer_local_changed(e);
-	if (!lost)
+	if (!anew)
 		engine_peer_reset_all(e, true);
-	if (lost)
+	if (lost || moved)
 		signal_client_redial(e->signal);
-	return lost;
+	return lost || moved;
 }
 
 bool engine_overlay_has(const struct engine *e, const struct ip_addr *a)

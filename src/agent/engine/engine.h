@@ -46,9 +46,14 @@ void engine_free(struct engine *e);
 
 /* A Sync message: servers, then the map by the serial rules (spec management-protocol 4.4, 4.9). */
 void engine_sync(struct engine *e, const struct mgmt_sync_response *m);
-/* Links, addresses or routes of the host may have changed. True when no earlier address is left and
- * the control connections should be dialled again. */
-bool engine_network_changed(struct engine *e);
+/*
+ * Links, addresses or routes of the host may have changed. True when the control connections should
+ * be dialled again: no earlier address is left, or a default route has changed and packets take
+ * another way out. Then, with NetworkMonitor, every path is negotiated anew at once, in place of
+ * NetBird's restart of everything (spec signal-and-connection 5.12); without it ICE notices by
+ * silence which ones died.
+ */
+bool engine_network_changed(struct engine *e, bool default_route);
 /* True when the address belongs to this network. */
 bool engine_overlay_has(const struct engine *e, const struct ip_addr *a);
 const char *engine_ifname(const struct engine *e);

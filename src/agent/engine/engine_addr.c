@@ -100,6 +100,32 @@ bool engine_addr_rescan(struct engine *e, bool *ret_lost)
 	return changed;
 }
 
+static bool engine_addr_same_way(const struct plat_way *a, const struct plat_way *b)
+{
+	return a->ifindex == b->ifindex && ip_equal(&a->gateway, &b->gateway) &&
+	       ip_equal(&a->source, &b->source);
+}
+
+/* No way at all is no other way: it comes back, or another one does. */
+bool engine_addr_new_way(struct engine *e)
+{
+	const struct stun_query_server *v;
+	size_t n = stun_query_list(e->stun, &v);
+	bool changed = false, seen[2] = { false, false };
+	for (size_t i = 0; i < n; i++) {
+		int k = v[i].addr.addr.family == 6;
+		struct plat_way way;
+		if (seen[k])
+			continue;
+		seen[k] = true;
+		if (plat_way(e->conf.plat, &v[i].addr.addr, &way) < 0)
+			continue;
+		changed |= e->ways[k].ifindex != 0 && !engine_addr_same_way(&e->ways[k], &way);
+		e->ways[k] = way;
+	}
+	return changed;
+}
+
 /* --- STUN --------------------------------------------------------------------------------------*/
 
 /* Two servers saw different ports of one socket: mapping depends on the destination. */
@@ -260,6 +286,7 @@ static void engine_addr_use_servers(struct engine *e, const struct engine_resolv
 	if (n == 0)
 		return; /* what we had is better than nothing */
 	stun_query_set_servers(e->stun, eps, n);
+	(void)engine_addr_new_way(e);
 	e->local.stun_servers = (unsigned)n;
 	engine_addr_gather(e, 0);
 }

@@ -88,6 +88,7 @@ struct engine {
 	struct ip_ep stun_eps[ENGINE_URIS_MAX]; /* first address of each; family 0 unresolved */
 	size_t nstun_uris;
 	struct engine_resolve *resolving;
+	struct plat_way ways[2]; /* out of this host, by family; ifindex 0 none */
 };
 
 /* engine.c */
@@ -109,6 +110,7 @@ void engine_peer_stun(struct engine *e, const struct ip_ep *from, struct slice p
 void engine_peer_due(struct ev_timer *t);
 /* Every peer: our addresses changed. */
 void engine_peer_local_changed(struct engine *e);
+void engine_peer_restart_all(struct engine *e);
 void engine_peer_reset_all(struct engine *e, bool at_once);
 
 /* engine_map.c */
@@ -119,6 +121,8 @@ void engine_map_fini(struct engine *e);
 void engine_addr_init(struct engine *e);
 void engine_addr_fini(struct engine *e);
 void engine_addr_set_servers(struct engine *e, const struct mgmt_servers *s);
+/* True when packets to the STUN servers take another route than when we last looked. */
+bool engine_addr_new_way(struct engine *e);
 /* False when nothing changed. lost: no earlier address of some family is left. */
 bool engine_addr_rescan(struct engine *e, bool *ret_lost);
 void engine_addr_gather(struct engine *e, ln_time max_age);

@@ -273,6 +273,12 @@ void engine_peer_local_changed(struct engine *e)
 	ev_timer_at(&e->timer, heap_deadline(&e->due));
 }
 
+void engine_peer_restart_all(struct engine *e)
+{
+	map_for_each(n, &e->peers)
+		peer_conn_restart(map_entry(n, struct engine_peer, node)->conn, ev_now());
+}
+
 void engine_peer_reset_all(struct engine *e, bool at_once)
 {
 	size_t open = 0;

@@ -1,5 +1,6 @@
 #include "src/plat/fake/fake_plat.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@ struct plat {
 	size_t nnetworks;
 	struct plat_addr *addresses;
 	size_t naddresses;
+	struct plat_way ways[2]; /* IPv4, IPv6; ifindex 0 none */
 	struct plat_event events[EVENTS_MAX];
 	size_t nevents;
 	int event_fd;
@@ -187,6 +189,20 @@ void fake_plat_set_addresses(struct plat *p, const struct plat_addr *v, size_t n
 	if (n > 0)
 		memcpy(p->addresses, v, n * sizeof(*v));
 	p->naddresses = n;
+}
+
+void fake_plat_set_way(struct plat *p, uint8_t family, const struct plat_way *way)
+{
+	p->ways[family == 6] = *way;
+}
+
+int plat_way(struct plat *p, const struct ip_addr *to, struct plat_way *ret)
+{
+	const struct plat_way *w = &p->ways[to->family == 6];
+	if (w->ifindex == 0)
+		return -ENETUNREACH;
+	*ret = *w;
+	return 0;
 }
 
 int plat_addresses(struct plat *p, struct plat_addr *ret, size_t cap)

@@ -26,6 +26,8 @@ const struct fake_plat_network *fake_plat_find(const struct plat *p, const char 
 void fake_plat_fail_next(struct plat *p, int err);
 /* What plat_addresses() answers (copied). */
 void fake_plat_set_addresses(struct plat *p, const struct plat_addr *v, size_t n);
+/* What plat_way() answers for every address of a family; without it -ENETUNREACH. */
+void fake_plat_set_way(struct plat *p, uint8_t family, const struct plat_way *way);
 /* Queues an event and makes plat_event_fd() readable. */
 void fake_plat_push_event(struct plat *p, struct plat_event ev);
 /* Would the filter let a new inbound packet pass? Everything passes without a filter. */

@@ -9,6 +9,7 @@
 
 #include "src/obs/obs_log.h"
 #include "src/plat/linux/lx_link.h"
+#include "src/plat/linux/lx_way.h"
 
 #define STATE_DIR_MAX 1024
 #define IPV6_MTU_MIN 1280 /* RFC 8200 section 5 */
@@ -198,6 +199,11 @@ static int apply_filter(struct plat *p, struct lx_network *n, const struct plat_
 	n->facts = facts;
 	n->filter_current = true;
 	return r;
+}
+
+int plat_way(struct plat *p, const struct ip_addr *to, struct plat_way *ret)
+{
+	return lx_way_find(&p->nl, to, ret);
 }
 
 int plat_filter_check(struct plat *p, const char *ifname, struct ln_fail *f)

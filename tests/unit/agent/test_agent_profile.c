@@ -1,4 +1,7 @@
 /* Profiles in a scratch state folder (spec agent 1.8). */
+#include <errno.h>
+#include <stdlib.h>
+
 #include "src/agent/agent_conf.h"
 #include "src/agent/agent_profile.h"
 #include "tests/unit/agent/agent_folder.h"
@@ -113,6 +116,64 @@ static void test_list_and_remove(void **state)
 	agent_profiles_free(p);
 }
 
+static void test_rename(void **state)
+{
+	(void)state;
+	struct agent_profiles *p = profiles();
+	struct agent_profile a = add(p, "one"), b = add(p, "two"), found;
+	struct agent_conf *conf;
+	assert_int_equal(agent_profiles_rename(p, &a, "two", NULL, &folder_rng, &f), LN_E_CONFLICT);
+	assert_int_equal(agent_profiles_rename(p, &a, "\x01", NULL, &folder_rng, &f),
+			 LN_E_MALFORMED);
+	assert_int_equal(agent_profiles_rename(p, &a, "default", NULL, &folder_rng, &f),
+			 LN_E_CONFLICT);
+	assert_int_equal(
+		agent_profiles_rename(p, agent_profiles_active(p), "x", NULL, &folder_rng, &f),
+		LN_E_DENIED);
+	assert_int_equal(agent_profiles_set_active(p, &a, &f), 0);
+	assert_int_equal(agent_profiles_rename(p, &a, "uno", NULL, &folder_rng, &f), 0);
+	assert_string_equal(agent_profiles_active(p)->name, "uno");
+	assert_int_equal(agent_profiles_find(p, "uno", "ada", &found, &f), 0);
+	assert_string_equal(found.id, a.id);
+	assert_int_equal(agent_profiles_find(p, "one", "ada", &found, &f), LN_E_NOTFOUND);
+	/* A configuration that is in use is changed where it is. */
+	assert_int_equal(agent_conf_load(b.path, &folder_rng, &conf, &f), 0);
+	assert_int_equal(agent_profiles_rename(p, &b, "due", conf, &folder_rng, &f), 0);
+	assert_string_equal(conf->name, "due");
+	/* It cannot be written: nothing has changed. */
+	free(conf->path);
+	conf->path = ln_strdup("/nowhere/at/all.json");
+	assert_int_equal(agent_profiles_rename(p, &b, "tre", conf, &folder_rng, &f), -ENOENT);
+	assert_string_equal(conf->name, "due");
+	agent_conf_free(conf);
+	agent_profiles_free(p);
+}
+
+static void test_up_note(void **state)
+{
+	(void)state;
+	struct agent_profiles *p = profiles();
+	struct agent_profile a = add(p, "one"), b = add(p, "two"), v[4];
+	const struct agent_profile *up[] = { agent_profiles_active(p), &a, &b };
+	assert_int_equal(agent_profiles_read_up(p, v, 4), 0);
+	assert_int_equal(agent_profiles_write_up(p, up, 3, &f), 0);
+	/* The default profile has no file yet. */
+	assert_int_equal(agent_profiles_read_up(p, v, 4), 2);
+	assert_string_equal(v[0].id, a.id);
+	assert_string_equal(v[1].name, "two");
+	assert_int_equal(agent_profiles_read_up(p, v, 1), 1);
+	assert_int_equal(agent_profiles_remove(p, &b, &f), 0);
+	assert_int_equal(agent_profiles_read_up(p, v, 4), 1);
+	static const char *const bad[] = { "", "{}", "7",
+					   "[7, {}, {\"name\": \"../x\", "
+					   "\"username\": \"ada\"}]" };
+	for (size_t i = 0; i < LN_COUNT(bad); i++) {
+		folder_write("state/deep/up_profiles.json", bad[i]);
+		assert_int_equal(agent_profiles_read_up(p, v, 4), 0);
+	}
+	agent_profiles_free(p);
+}
+
 static void test_hostile_note(void **state)
 {
 	(void)state;
@@ -139,7 +200,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, folder_new, folder_free)
 	const struct CMUnitTest tests[] = {
 		T(test_default),         T(test_add_find_switch), T(test_names),
-		T(test_list_and_remove), T(test_hostile_note),
+		T(test_list_and_remove), T(test_hostile_note),    T(test_rename),
+		T(test_up_note),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

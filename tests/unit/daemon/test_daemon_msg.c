@@ -397,6 +397,15 @@ static void test_profiles(void **state)
 	assert_string_equal(c.username, "root");
 	assert_string_equal(c.profile, "work");
 	str_clear(&out);
+	str_clear(&out);
+	const struct daemon_profile_rename rename = { "root", "0a1b", "home" };
+	daemon_profile_rename_write(&out, &rename);
+	struct daemon_profile_rename n;
+	assert_int_equal(daemon_profile_rename_read(str_slice(&out), &wire.a, &n), 0);
+	assert_string_equal(n.username, "root");
+	assert_string_equal(n.profile, "0a1b");
+	assert_string_equal(n.name, "home");
+	str_clear(&out);
 	const struct daemon_profile_id id = { "0a1b" };
 	daemon_profile_id_write(&out, &id);
 	struct daemon_profile_id i;
