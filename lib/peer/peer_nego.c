@@ -11,6 +11,8 @@
 #define PEER_NEGO_SETTLE (3 * LN_SEC)
 /* Candidates sent at most this long ago are not sent again because of another answer. */
 #define PEER_NEGO_RECENT (150 * LN_MSEC)
+/* WireGuard repeats an initiation after this time (Rekey-Timeout). */
+#define PEER_NEGO_HANDSHAKE (5 * LN_SEC)
 /* An offer overtaken by its candidates comes within this time, or it is lost. */
 #define PEER_NEGO_OVERTAKEN (500 * LN_MSEC)
 
@@ -429,7 +431,11 @@ void peer_nego_selected(struct peer_conn *p, ln_time now, const struct ice_pair_
 	if ((!first && !moved) || p->relay.covers)
 		return;
 	if (p->controller) {
-		peer_conn_endpoint_set(p, &p->path, true);
+		/* Not a second initiation while the first is on its way by the relay: an
+		 * unmodified peer that answers the first one stalls us (spec 5.6). */
+		bool under_way = p->relay.state == PEER_RELAY_UP && p->handshake_at < since &&
+				 now - since < PEER_NEGO_HANDSHAKE;
+		peer_conn_endpoint_set(p, &p->path, !under_way);
 		return;
 	}
 	/*

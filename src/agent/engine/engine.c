@@ -117,6 +117,8 @@ static void engine_on_uwg(void *user, const struct uwg_event *ev)
 		log_debug("engine", "a handshake could not be sent", LOG_KEY("peer", &ev->key),
 			  LOG_EP("to", &ev->from), LOG_ERRNO(ev->err));
 		break;
+	case UWG_EV_RELAY:
+		break;
 	case UWG_EV_DOWN:
 		engine_say(e, ENGINE_EV_RESTART, "the network interface is gone");
 		break;

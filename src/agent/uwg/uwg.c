@@ -77,10 +77,11 @@ static void dispose(struct uwg *u)
 	struct list *l;
 	struct map_node *n;
 	while ((l = list_pop(&u->mail)) != NULL) {
-		struct uwg_mail *m = list_entry(l, struct uwg_mail, link);
-		wg_secret_wipe(&m->peer.psk);
-		free(m);
+		uwg_mail_free(list_entry(l, struct uwg_mail, link));
 	}
+	ev_timer_fini(&u->inject_timer);
+	str_fini(&u->inject);
+	str_fini(&u->relay_out);
 	while ((n = map_first(&u->stats)) != NULL) {
 		map_remove(&u->stats, n);
 		free(map_entry(n, struct uwg_slot, node));
@@ -115,6 +116,9 @@ int uwg_new(struct ev_loop *l, const struct uwg_conf *conf, uwg_event_fn *on_eve
 	pthread_mutex_init(&u->mail_lock, NULL);
 	pthread_mutex_init(&u->stats_lock, NULL);
 	list_init(&u->mail);
+	str_init(&u->inject, UWG_INJECT_WAITING);
+	str_init(&u->relay_out, 2 * UWG_RELAY_BATCH);
+	ev_timer_init(&u->inject_timer, l, uwg_inject_flush);
 	map_init(&u->stats, rng_u64(ev_rng()), rng_u64(ev_rng()));
 	int r = open_all(u, conf, f);
 	if (r == 0) {

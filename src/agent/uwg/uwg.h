@@ -7,6 +7,10 @@
  * loop's thread; they copy their arguments and return at once. Events come back on the loop.
  * STUN, ICE and WireGuard share the UDP port: datagrams with the shape of STUN are handed to the
  * owner, everything else goes to WireGuard (spec signal-and-connection 4.3).
+ *
+ * A peer may be reached by a relay: its endpoint is then an address of 127.1.0.0/16 (spec 4.6), for
+ * which no socket is used. What WireGuard sends there comes to the owner in batches, and what the
+ * relay brings is given back by uwg_inject().
  */
 #include "lib/base/err.h"
 #include "lib/base/ip.h"
@@ -43,6 +47,8 @@ enum uwg_event_kind {
 	UWG_EV_ROAMED,    /* an authenticated packet of `key` came from another endpoint `from` */
 	UWG_EV_SEND_FAILED, /* a handshake could not be sent to `from`: `err` (ENETUNREACH, EPERM
 			       ...) */
+	UWG_EV_RELAY,       /* datagrams for relay endpoints; uwg_relay_next() takes them out of
+			       `data` */
 	UWG_EV_DOWN,        /* the TUN is gone; the device has stopped working: `err` */
 };
 
@@ -79,6 +85,19 @@ unsigned uwg_ifindex(const struct uwg *u);
 
 /* From the shared socket of the family of `to`. 0 or -errno. */
 int uwg_send(struct uwg *u, const struct ip_ep *to, struct slice data);
+
+static inline bool uwg_is_relay(const struct ip_ep *ep)
+{
+	return ep->addr.family == 4 && ep->addr.b[0] == 127 && ep->addr.b[1] == 1;
+}
+
+/* The next datagram of a batch, removed from its front; false at the end. */
+bool uwg_relay_next(struct slice *batch, struct ip_ep *ret_to, struct slice *ret_data);
+/*
+ * A datagram for WireGuard that came by another way than our sockets, as if from `from`. Copied;
+ * those of one turn of the loop go to the thread together. Dropped when it is far behind.
+ */
+void uwg_inject(struct uwg *u, const struct ip_ep *from, struct slice data);
 
 /* Adds or updates; a session in progress survives an update. */
 void uwg_peer_set(struct uwg *u, const struct uwg_peer_conf *p);

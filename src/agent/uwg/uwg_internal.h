@@ -7,6 +7,7 @@
  *	uwg_mail.c    the box to the thread, and the events back to the owner's loop
  *	uwg_tun.c     creating the interface, reading and writing it
  *	uwg_sock.c    the UDP sockets, batches in and out
+ *	uwg_relay.c   batches that go to the owner instead of a socket, and come from it
  *
  * Everything below "thread" is touched by the thread only; the mail box and the statistics have a
  * mutex each. Nothing on the way of a packet takes a lock or allocates.
@@ -19,6 +20,7 @@
 
 #include "lib/base/list.h"
 #include "lib/base/map.h"
+#include "lib/base/str.h"
 #include "lib/wg/wg_dev.h"
 #include "lib/wg/wg_merge.h"
 #include "lib/wg/wg_msg.h"
@@ -38,6 +40,9 @@
 #define UWG_ROUNDS 16        /* turns of both directions before the mail is looked at again */
 #define UWG_STUN_WAITING 256 /* datagrams on their way to the owner; more are dropped */
 #define UWG_EVENTS_WAITING 65536
+#define UWG_RELAY_BATCH 65536         /* bytes handed to the owner together */
+#define UWG_RELAY_WAITING 64          /* batches on their way to it; more are dropped */
+#define UWG_INJECT_WAITING (4u << 20) /* bytes on their way to the thread, likewise */
 
 /* --- sockets ---------------------------------------------------------------------------------- */
 
@@ -81,6 +86,7 @@ enum uwg_mail_kind {
 	UWG_MAIL_SET,
 	UWG_MAIL_REMOVE,
 	UWG_MAIL_ENDPOINT,
+	UWG_MAIL_INJECT,
 };
 
 struct uwg_mail {
@@ -89,6 +95,7 @@ struct uwg_mail {
 	struct wg_peer_conf peer; /* key for all kinds; `allowed` points behind this struct */
 	struct ip_ep ep;
 	bool initiate;
+	struct str batch; /* INJECT; see uwg_relay.c */
 	struct ip_prefix allowed[];
 };
 
@@ -127,6 +134,11 @@ struct uwg {
 
 	pthread_mutex_t mail_lock;
 	struct list mail;
+	size_t inject_bytes; /* in the mail */
+
+	/* owner */
+	struct str inject;
+	struct ev_timer inject_timer;
 
 	pthread_mutex_t stats_lock;
 	struct map stats; /* struct uwg_slot by key */
@@ -147,6 +159,7 @@ struct uwg {
 	uint8_t *poll_room;
 	struct wg_tx tx[UWG_TX_SLOTS];
 	size_t ntx;
+	struct str relay_out;
 	struct wg_rx rx[UWG_RX_SLOTS];
 	struct wg_merge merge;
 };
@@ -158,7 +171,17 @@ struct uwg_slot {
 };
 
 void uwg_mail_send(struct uwg *u, struct uwg_mail *m); /* takes m */
+void uwg_mail_free(struct uwg_mail *m);
 /* Everything in the box, into an empty list of the caller. */
 void uwg_mail_take(struct uwg *u, struct list *ret);
+
+/* --- relay ------------------------------------------------------------------------------------ */
+
+/* Thread: keeps a datagram for the owner; a full batch is posted. */
+void uwg_relay_out(struct uwg *u, const struct ip_ep *to, struct slice data);
+void uwg_relay_flush(struct uwg *u);
+/* Owner: hands over what uwg_inject() collected. */
+void uwg_inject_flush(struct ev_timer *t);
+
 /* The thread. */
 void *uwg_thread_main(void *arg);

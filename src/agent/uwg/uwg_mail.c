@@ -5,11 +5,24 @@
 
 /* --- to the thread ---------------------------------------------------------------------------- */
 
+void uwg_mail_free(struct uwg_mail *m)
+{
+	wg_secret_wipe(&m->peer.psk);
+	str_fini(&m->batch);
+	free(m);
+}
+
 void uwg_mail_send(struct uwg *u, struct uwg_mail *m)
 {
 	const uint64_t one = 1;
 	pthread_mutex_lock(&u->mail_lock);
 	bool first = list_empty(&u->mail);
+	if (m->batch.n > 0 && u->inject_bytes + m->batch.n > UWG_INJECT_WAITING) {
+		pthread_mutex_unlock(&u->mail_lock);
+		uwg_mail_free(m);
+		return;
+	}
+	u->inject_bytes += m->batch.n;
 	list_add_tail(&u->mail, &m->link);
 	pthread_mutex_unlock(&u->mail_lock);
 	if (first)
@@ -25,6 +38,7 @@ void uwg_mail_take(struct uwg *u, struct list *ret)
 	pthread_mutex_lock(&u->mail_lock);
 	while ((l = list_pop(&u->mail)) != NULL)
 		list_add_tail(ret, l);
+	u->inject_bytes = 0;
 	pthread_mutex_unlock(&u->mail_lock);
 }
 
@@ -87,6 +101,13 @@ static void deliver(void *arg)
 	unref(b);
 }
 
+static size_t room_for(enum uwg_event_kind kind)
+{
+	if (kind == UWG_EV_STUN)
+		return UWG_STUN_WAITING;
+	return kind == UWG_EV_RELAY ? UWG_RELAY_WAITING : UWG_EVENTS_WAITING;
+}
+
 void uwg_box_post(struct uwg_box *b, const struct uwg_event *ev)
 {
 	struct note *n = ln_alloc(sizeof(*n) + ev->data.n);
@@ -95,7 +116,7 @@ void uwg_box_post(struct uwg_box *b, const struct uwg_event *ev)
 		memcpy(n->data, ev->data.p, ev->data.n);
 	n->ev.data.p = n->data;
 	pthread_mutex_lock(&b->lock);
-	bool full = b->nevents >= (ev->kind == UWG_EV_STUN ? UWG_STUN_WAITING : UWG_EVENTS_WAITING);
+	bool full = b->nevents >= room_for(ev->kind);
 	bool post = !full && !b->posted;
 	if (!full) {
 		list_add_tail(&b->events, &n->link);

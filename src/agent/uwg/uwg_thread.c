@@ -52,6 +52,10 @@ static void drain_poll(struct uwg *u)
 			post_event(u, &o);
 			continue;
 		}
+		if (uwg_is_relay(&o.ep)) {
+			uwg_relay_out(u, &o.ep, slice_of(u->poll_room, o.len));
+			continue;
+		}
 		int r = uwg_sock_send_one(u->sock, &o.ep, slice_of(u->poll_room, o.len));
 		if (r < 0 && o.handshake)
 			uwg_box_post(u->box, &(struct uwg_event){ .kind = UWG_EV_SEND_FAILED,
@@ -69,11 +73,24 @@ static void packets_moved(struct uwg *u)
 
 /* --- TUN to UDP ------------------------------------------------------------------------------- */
 
+/* Those for relay endpoints; the sockets then see messages of no length. */
+static void take_relayed(struct uwg *u)
+{
+	for (size_t i = 0; i < u->ntx; i++) {
+		struct wg_tx *t = &u->tx[i];
+		if (t->len == 0 || !uwg_is_relay(t->to))
+			continue;
+		uwg_relay_out(u, t->to, slice_of(t->msg, t->len));
+		t->len = 0;
+	}
+}
+
 static void flush_tx(struct uwg *u)
 {
 	if (u->ntx == 0)
 		return;
 	wg_dev_seal(u->dev, u->now, u->tx, u->ntx);
+	take_relayed(u);
 	uwg_sock_send(u->sock, u->tx, u->ntx);
 	u->ntx = 0;
 	packets_moved(u);
@@ -190,6 +207,25 @@ static void set_peer(struct uwg *u, const struct wg_peer_conf *c)
 		log_warn("uwg", "peer refused", LOG_KEY("peer", &c->key), LOG_ERRNO(r));
 }
 
+/* Opened where they lie in the batch. */
+static void take_injected(struct uwg *u, const struct uwg_mail *m)
+{
+	static const size_t max = LN_MIN(UWG_RX_SLOTS, 128);
+	struct ip_ep from[128];
+	struct slice batch = str_slice(&m->batch), data;
+	size_t n = 0;
+	while (uwg_relay_next(&batch, &from[n], &data)) {
+		size_t at = (size_t)((const char *)data.p - m->batch.s);
+		u->rx[n] = (struct wg_rx){ .msg = mslice_of(m->batch.s + at, data.n),
+					   .from = &from[n] };
+		if (++n == max) {
+			flush_rx(u, n);
+			n = 0;
+		}
+	}
+	flush_rx(u, n);
+}
+
 static void do_mail(struct uwg *u, const struct uwg_mail *m)
 {
 	switch (m->kind) {
@@ -206,6 +242,9 @@ static void do_mail(struct uwg *u, const struct uwg_mail *m)
 		(void)wg_dev_set_endpoint(u->dev, u->now, &m->peer.key, &m->ep, m->initiate);
 		u->stats_due = u->now;
 		break;
+	case UWG_MAIL_INJECT:
+		take_injected(u, m);
+		break;
 	}
 }
 
@@ -217,8 +256,7 @@ static void take_mail(struct uwg *u)
 	while ((l = list_pop(&mail)) != NULL) {
 		struct uwg_mail *m = list_entry(l, struct uwg_mail, link);
 		do_mail(u, m);
-		wg_secret_wipe(&m->peer.psk);
-		free(m);
+		uwg_mail_free(m);
 	}
 	drain_poll(u);
 }
@@ -273,6 +311,7 @@ static void turn(struct uwg *u)
 		look_at_clock(u);
 	}
 	drain_poll(u);
+	uwg_relay_flush(u);
 	if (u->stats_due <= u->now)
 		copy_stats(u);
 }
