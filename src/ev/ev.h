@@ -75,7 +75,8 @@ void ev_defer_free(struct ev_loop *l, void *p); /* free(p) at the end of the tur
 
 /*
  * Buffers of 64 KiB that all objects of a loop share, so that an idle one holds none. `which` is 0
- * (what was read) or 1 (what will be written); the content is gone when the callback returns.
+ * (what was read), 1 (what was decrypted, or will be written) or 2 (one message of what was read);
+ * the content is gone when the callback returns.
  */
 struct mslice ev_scratch(struct ev_loop *l, unsigned which);
 

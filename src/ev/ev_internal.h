@@ -43,7 +43,7 @@ struct ev_loop {
 	struct ev_jobs deferred;
 	struct ev_jobs running;
 	size_t nwork; /* jobs on worker threads */
-	uint8_t *scratch[2];
+	uint8_t *scratch[3];
 	struct ev_slots slots;
 
 	pthread_mutex_t lock;

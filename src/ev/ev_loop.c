@@ -180,8 +180,8 @@ void ev_loop_free(struct ev_loop *l)
 	free(l->running.v);
 	free(l->posted.v);
 	ev_slots_fini(&l->slots);
-	free(l->scratch[0]);
-	free(l->scratch[1]);
+	for (size_t i = 0; i < LN_COUNT(l->scratch); i++)
+		free(l->scratch[i]);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
 }

@@ -49,13 +49,18 @@ struct front {
 	struct log_limit refused_log;
 };
 
-/* One connection: sniffing, then exactly one of h2 and http1. */
+struct front_place {
+	char unused;
+};
+
+/* One connection: sniffing, then exactly one of h2, http1 and taken. */
 struct front_conn {
 	struct list link;
 	struct front *front; /* null once the front is gone */
 	struct ev_loop *loop;
 	struct front_source *source;
-	struct net_stream *stream; /* null when h2 has it */
+	struct front_place place;  /* what a taker holds */
+	struct net_stream *stream; /* null when h2 or a taker has it */
 	struct net_h2 *h2;
 	struct front_http1 *http1;
 	struct ip_ep peer;
@@ -64,7 +69,8 @@ struct front_conn {
 	ln_time since;
 	bool half_open;
 	bool ended;
-	bool over; /* waits for the peer's FIN */
+	bool over;  /* waits for the peer's FIN */
+	bool taken; /* its stream has another owner; this is its front_place */
 	uint8_t nfirst;
 	uint8_t first[PREFACE_LEN];
 };
@@ -150,6 +156,23 @@ static void on_shed(struct ev_timer *t)
 	not_half_open(oldest);
 }
 
+/* The front forgets a connection that somebody else still holds. */
+static void conn_detach(struct front_conn *c)
+{
+	struct front *fr = c->front;
+	not_half_open(c);
+	list_remove(&c->link);
+	front_source_give(&fr->sources, c->source);
+	c->front = NULL;
+	fr->nconns--;
+	drain_check(fr);
+}
+
+void front_place_give(struct front_place *p)
+{
+	conn_end(ln_container(p, struct front_conn, place));
+}
+
 static void on_conn_timer(struct ev_timer *t)
 {
 	conn_end(ln_container(t, struct front_conn, timer));
@@ -228,10 +251,30 @@ static void http1_over(void *user)
 	ev_timer_after(&c->timer, 2 * LN_SEC);
 }
 
+/* The stream leaves; the connection stays to be counted until its place is given back. */
+static void http1_take(void *user, struct front_taken *ret)
+{
+	struct front_conn *c = user;
+	not_half_open(c);
+	ev_timer_stop(&c->timer);
+	c->taken = true;
+	ret->stream = c->stream;
+	ret->place = &c->place;
+	c->stream = NULL;
+	front_http1_free(c->http1);
+	c->http1 = NULL;
+}
+
+static const struct front_http1_ops http1_ops = {
+	.idle = http1_idle,
+	.over = http1_over,
+	.take = http1_take,
+};
+
 static void http1_data(struct front_conn *c, struct slice data)
 {
 	front_http1_input(c->http1, data);
-	if (c->ended || c->over || !front_http1_is_busy(c->http1))
+	if (c->ended || c->over || c->taken || !front_http1_is_busy(c->http1))
 		return;
 	/* A whole request is with its handler, which may take its time. */
 	not_half_open(c);
@@ -240,10 +283,9 @@ static void http1_data(struct front_conn *c, struct slice data)
 
 static void become_http1(struct front_conn *c, struct slice rest)
 {
-	c->http1 =
-		front_http1_new(c->front, c->loop, c->stream, &c->peer, http1_idle, http1_over, c);
+	c->http1 = front_http1_new(c->front, c->loop, c->stream, &c->peer, &http1_ops, c);
 	http1_data(c, slice_of(c->first, c->nfirst));
-	if (!c->ended && rest.n != 0)
+	if (!c->ended && !c->taken && rest.n != 0)
 		http1_data(c, rest);
 }
 
@@ -417,6 +459,8 @@ static void on_drain_limit(struct ev_timer *t)
 		struct front_conn *c = list_entry(it, struct front_conn, link);
 		if (c->h2 != NULL)
 			net_h2_close(c->h2, 0, "drained");
+		else if (c->taken)
+			conn_detach(c);
 		else
 			conn_end(c);
 	}
@@ -499,7 +543,7 @@ void front_drain(struct front *fr, ln_time limit, void (*done)(void *arg), void 
 		struct front_conn *c = list_entry(it, struct front_conn, link);
 		if (c->h2 != NULL)
 			net_h2_drain(c->h2);
-		else if (c->http1 == NULL || front_http1_is_idle(c->http1))
+		else if (!c->taken && (c->http1 == NULL || front_http1_is_idle(c->http1)))
 			conn_end(c);
 	}
 	drain_check(fr);

@@ -16,6 +16,7 @@
 struct front;
 struct front_request;
 struct grpc_server;
+struct net_stream;
 
 struct front_limits {
 	unsigned max_conns;      /* 0 = what the descriptor limit allows, less a reserve */
@@ -65,3 +66,22 @@ const struct ip_ep *front_request_peer(const struct front_request *rq);
 /* Answers and frees rq; content and text are copied. Exactly once, also when the peer is gone. */
 void front_reply(struct front_request *rq, int status, const char *content_type,
 		 struct slice content);
+
+/*
+ * A connection that leaves HTTP (Upgrade): the taker owns the stream and answers 101 itself. The
+ * place it holds among the front's connections is given back when the stream has ended; it may
+ * outlive the front.
+ */
+struct front_place;
+
+struct front_taken {
+	struct net_stream *stream; /* set its owner before returning from the handler */
+	struct front_place *place;
+};
+
+/*
+ * Takes the connection of rq and frees rq. LN_E_UNSUPPORTED: the request did not come by HTTP/1.1;
+ * LN_E_CLOSED: the peer is gone. Then rq is still to be answered with front_reply().
+ */
+LN_MUST_CHECK int front_take(struct front_request *rq, struct front_taken *ret);
+void front_place_give(struct front_place *p);

@@ -14,8 +14,7 @@ struct front_http1 {
 	struct ev_loop *loop;
 	struct net_stream *stream;
 	struct ip_ep peer;
-	void (*idle)(void *user);
-	void (*over)(void *user);
+	const struct front_http1_ops *ops;
 	void *user;
 	struct net_http1 *parser;
 	struct front_request *rq; /* being handled; it belongs to its handler */
@@ -23,22 +22,19 @@ struct front_http1 {
 	bool keep_alive;
 	bool is_head;
 	bool ended; /* the last answer is out */
+	bool taken; /* the stream has another owner now */
 	bool dead;
 	bool parsing;
 };
 
 struct front_http1 *front_http1_new(struct front *fr, struct ev_loop *l, struct net_stream *stream,
-				    const struct ip_ep *peer, void (*idle)(void *user),
-				    void (*over)(void *user), void *user)
+				    const struct ip_ep *peer, const struct front_http1_ops *ops,
+				    void *user)
 {
 	struct front_http1 *h = ln_alloc(sizeof(*h));
-	*h = (struct front_http1){ .front = fr,
-				   .loop = l,
-				   .stream = stream,
-				   .peer = *peer,
-				   .idle = idle,
-				   .over = over,
-				   .user = user };
+	*h = (struct front_http1){
+		.front = fr, .loop = l, .stream = stream, .peer = *peer, .ops = ops, .user = user
+	};
 	h->parser = net_http1_new(front_max_body(fr));
 	str_init(&h->ahead, AHEAD_MAX);
 	return h;
@@ -84,12 +80,12 @@ static void resume_job(void *arg)
 	if (h->dead)
 		return;
 	if (h->ended) {
-		h->over(h->user);
+		h->ops->over(h->user);
 		return;
 	}
 	struct str ahead = h->ahead;
 	str_init(&h->ahead, AHEAD_MAX);
-	h->idle(h->user);
+	h->ops->idle(h->user);
 	front_http1_input(h, str_slice(&ahead));
 	str_fini(&ahead);
 }
@@ -104,6 +100,18 @@ static void on_answer(void *transport, int status, const char *content_type, str
 	ev_defer(h->loop, resume_job, h);
 }
 
+static void on_take(void *transport, struct front_taken *ret)
+{
+	struct front_http1 *h = transport;
+	struct str ahead = h->ahead;
+	str_init(&h->ahead, 0);
+	h->rq = NULL;
+	h->taken = true;
+	h->ops->take(h->user, ret);
+	/* Taken later than asked: what came meanwhile belongs to nobody who could read it. */
+	str_fini(&ahead);
+}
+
 static void take_request(struct front_http1 *h)
 {
 	struct net_http1_request *r = net_http1_get(h->parser);
@@ -116,6 +124,7 @@ static void take_request(struct front_http1 *h)
 	rq->peer = h->peer;
 	rq->transport = h;
 	rq->answer = on_answer;
+	rq->take = on_take;
 	h->keep_alive = r->keep_alive;
 	h->is_head = strcmp(r->method, "HEAD") == 0;
 	h->rq = rq;
@@ -131,6 +140,10 @@ void front_http1_input(struct front_http1 *h, struct slice data)
 		r = net_http1_input(h->parser, &data);
 		if (r == 1)
 			take_request(h);
+		if (h->taken) {
+			net_stream_feed(h->stream, data);
+			return;
+		}
 	}
 	if (r >= 0 && !h->dead && !h->ended) {
 		str_addn(&h->ahead, data.p, data.n);
@@ -140,7 +153,7 @@ void front_http1_input(struct front_http1 *h, struct slice data)
 		h->keep_alive = false;
 		write_answer(h, r == LN_E_LIMIT ? 413 : 400, "text/plain",
 			     slice_str(r == LN_E_LIMIT ? "request too large\n" : "bad request\n"));
-		h->over(h->user);
+		h->ops->over(h->user);
 	}
 }
 

@@ -34,6 +34,17 @@ void front_reply(struct front_request *rq, int status, const char *content_type,
 	front_request_free(rq);
 }
 
+int front_take(struct front_request *rq, struct front_taken *ret)
+{
+	if (rq->transport == NULL)
+		return LN_E_CLOSED;
+	if (rq->take == NULL)
+		return LN_E_UNSUPPORTED;
+	rq->take(rq->transport, ret);
+	front_request_free(rq);
+	return 0;
+}
+
 const char *front_request_method(const struct front_request *rq)
 {
 	return rq->method;
@@ -82,6 +93,7 @@ const char *front_reason(int status)
 		{ 404, "Not Found" },
 		{ 405, "Method Not Allowed" },
 		{ 409, "Conflict" },
+		{ 426, "Upgrade Required" },
 		{ 413, "Content Too Large" },
 		{ 422, "Unprocessable Content" },
 		{ 429, "Too Many Requests" },

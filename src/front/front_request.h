@@ -16,6 +16,8 @@ struct front_request {
 	struct str body;
 	struct ip_ep peer;
 	void *transport; /* null: the peer is gone */
+	/* Null: not by HTTP/1.1. */
+	void (*take)(void *transport, struct front_taken *ret);
 	void (*answer)(void *transport, int status, const char *content_type, struct slice content);
 };
 

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "src/net/net_tls.h"
 
+#define WRITEV_MAX ((size_t)16)
 #define READS_PER_TURN 4 /* so that one busy peer leaves room for the others */
 /* More is never kept: writers stop long before. */
 #define PENDING_MAX (64u << 20)
@@ -93,31 +95,63 @@ static void flush_out(struct net_stream *s)
 		shutdown(s->fd, SHUT_WR);
 }
 
-void net_stream_write(struct net_stream *s, struct slice data)
+/* Sends from the front of v and keeps what the socket does not take. */
+static void write_plain(struct net_stream *s, const struct slice *v, size_t n)
 {
-	if (s->dead || s->failed || s->write_err || s->finishing || data.n == 0)
-		return;
-	if (s->tls != NULL) {
-		int r = net_tls_write(s->tls, data, &s->out);
+	struct iovec iov[WRITEV_MAX];
+	size_t done = 0;
+	for (size_t i = 0; i < n; i++)
+		iov[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)v[i].p, .iov_len = v[i].n };
+	if (s->out.n == 0) {
+		struct msghdr m = { .msg_iov = iov, .msg_iovlen = n };
+		ssize_t r;
+		do
+			r = sendmsg(s->fd, &m, MSG_NOSIGNAL);
+		while (r < 0 && errno == EINTR);
+		if (r < 0 && errno != EAGAIN && errno != ENOBUFS) {
+			fail_later(s, -errno);
+			return;
+		}
+		done = r > 0 ? (size_t)r : 0;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct slice rest = slice_after(v[i], LN_MIN(done, v[i].n));
+		done -= v[i].n - rest.n;
+		str_addn(&s->out, rest.p, rest.n);
+	}
+}
+
+static void write_tls(struct net_stream *s, const struct slice *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r = v[i].n != 0 ? net_tls_write(s->tls, v[i], &s->out) : 0;
 		if (r != 0) {
 			fail_later(s, r);
 			return;
 		}
-		flush_out(s);
-	} else {
-		if (s->out.n == 0) {
-			ssize_t n = send_some(s, data);
-			if (n < 0) {
-				fail_later(s, (int)n);
-				return;
-			}
-			data = slice_after(data, (size_t)n);
-		}
-		str_addn(&s->out, data.p, data.n);
 	}
-	if (s->out.err != 0)
-		fail_later(s, LN_E_LIMIT);
+	flush_out(s);
+}
+
+void net_stream_writev(struct net_stream *s, const struct slice *v, size_t n)
+{
+	for (; n != 0; v += LN_MIN(n, WRITEV_MAX), n -= LN_MIN(n, WRITEV_MAX)) {
+		if (s->dead || s->failed || s->write_err || s->finishing)
+			return;
+		if (s->tls != NULL)
+			write_tls(s, v, LN_MIN(n, WRITEV_MAX));
+		else
+			write_plain(s, v, LN_MIN(n, WRITEV_MAX));
+		if (s->out.err != 0)
+			fail_later(s, LN_E_LIMIT);
+	}
 	update_want(s);
+}
+
+void net_stream_write(struct net_stream *s, struct slice data)
+{
+	if (data.n != 0)
+		net_stream_writev(s, &data, 1);
 }
 
 size_t net_stream_pending(const struct net_stream *s)
@@ -244,6 +278,12 @@ void net_stream_set_owner(struct net_stream *s, const struct net_stream_ops *ops
 {
 	s->ops = ops;
 	s->user = user;
+}
+
+void net_stream_feed(struct net_stream *s, struct slice data)
+{
+	if (!s->dead && !s->failed && !s->muted && data.n != 0)
+		s->ops->data(s->user, data);
 }
 
 void net_stream_start_tls(struct net_stream *s, struct net_tls *tls, struct slice first)

@@ -35,10 +35,14 @@ LN_MUST_CHECK int net_stream_new(struct ev_loop *l, int fd, struct net_tls *tls,
 void net_stream_free(struct net_stream *s); /* also inside its callbacks */
 /* Another layer takes over (sniffed protocol). */
 void net_stream_set_owner(struct net_stream *s, const struct net_stream_ops *ops, void *user);
+/* Hands bytes an earlier owner has read to the present one. */
+void net_stream_feed(struct net_stream *s, struct slice data);
 /* Turns a plain stream into a TLS server stream; `first` was already read from it. */
 void net_stream_start_tls(struct net_stream *s, struct net_tls *tls, struct slice first);
 /* Takes all of it. After the end or an error it is dropped. */
 void net_stream_write(struct net_stream *s, struct slice data);
+/* The same for several pieces, with one system call where it can be. */
+void net_stream_writev(struct net_stream *s, const struct slice *v, size_t n);
 size_t net_stream_pending(const struct net_stream *s);
 /* Sends what is kept, then a FIN; reading goes on until the peer has ended too. */
 void net_stream_finish(struct net_stream *s);

@@ -1,0 +1,43 @@
+#pragma once
+/*
+ * The relay service: the hub (lib/relay/relay_hub.h) behind WebSockets that the front hands over
+ * at /relay (spec relay 5, 10, 12). Belongs to one loop.
+ *
+ * Reads are large, every message of a read is sorted into its receiver's queue, and each receiver
+ * is written once per turn of the loop.
+ *
+ * Life: relay_server_new -> its rows into one or more fronts -> relay_server_drain -> the fronts
+ * are freed -> relay_server_free.
+ */
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+#include "lib/base/time.h"
+#include "lib/token/relay_token.h"
+
+struct ev_loop;
+struct front_row;
+struct relay_hub_counters;
+struct relay_server;
+
+#define RELAY_SERVER_HANDSHAKES 2000 /* upgrades a second; twice that at once */
+
+struct relay_server_conf {
+	const char *instance_url;           /* "rel://host:port", as peers compare it */
+	const struct relay_token_key *keys; /* copied */
+	size_t nkeys;
+	size_t max_peers;          /* 0: the hub's default */
+	unsigned health_threshold; /* health checks in a row without an answer; 0 = 1 */
+	unsigned handshakes;       /* 0 = RELAY_SERVER_HANDSHAKES */
+};
+
+struct relay_server *relay_server_new(struct ev_loop *loop, const struct relay_server_conf *conf);
+const struct front_row *relay_server_rows(const struct relay_server *s, size_t *ret_n);
+/* Nobody new; Close to everybody within `over`; done(arg) when all are gone or `limit` passed. */
+void relay_server_drain(struct relay_server *s, ln_time over, ln_time limit,
+			void (*done)(void *arg), void *arg);
+void relay_server_free(struct relay_server *s); /* null is fine; ends what is open */
+
+bool relay_server_is_draining(const struct relay_server *s);
+size_t relay_server_peers(const struct relay_server *s); /* connections */
+const struct relay_hub_counters *relay_server_counters(const struct relay_server *s);
+void relay_server_metrics(const struct relay_server *s, struct str *dst);
