@@ -1,4 +1,4 @@
-/* linnet-server: management, signal and STUN in one program. */
+/* linnet-server: management, signal, relay and STUN in one program. */
 #include "src/cmd/linnet_server.h"
 
 #include <stdarg.h>
@@ -12,6 +12,7 @@ const struct linnet_server_word linnet_server_words[] = {
 	{ "management", "run the management service only" },
 	{ "signal", "run the signal service only" },
 	{ "stun", "run the STUN service only" },
+	{ "relay", "run the relay only" },
 	{ "admin", "setup keys, peers, groups and policies of a running server" },
 	{ "config", "check or show the configuration, print a sample" },
 	{ "completion", "print a completion script: bash, zsh or fish" },
@@ -80,6 +81,8 @@ int main(int argc, char **argv)
 		return run(argc, argv, COMBINED_SIGNAL);
 	if (strcmp(word, "stun") == 0)
 		return run(argc, argv, COMBINED_STUN);
+	if (strcmp(word, "relay") == 0)
+		return run(argc, argv, COMBINED_RELAY);
 	if (strcmp(word, "admin") == 0)
 		return linnet_server_admin(argc, argv);
 	if (strcmp(word, "config") == 0)

@@ -1,4 +1,4 @@
-/* `linnet-server [run|management|signal|stun]`: the daemon. */
+/* `linnet-server [run|management|signal|stun|relay]`: the daemon. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +62,8 @@ static const char *role_names(unsigned roles)
 		return "signal";
 	case COMBINED_STUN:
 		return "stun";
+	case COMBINED_RELAY:
+		return "relay";
 	case COMBINED_ALL:
 		return "all";
 	}

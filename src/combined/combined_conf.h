@@ -25,6 +25,12 @@ struct combined_conf {
 	const char *store_file;
 	struct svc_conf_ints stun_ports;
 	struct svc_conf_strs stuns;
+	int64_t metrics_port;
+	const char *health_address;
+	const char *auth_secret;
+	struct svc_conf_strs relays;
+	ln_time relay_ttl;
+	const char *relay_secret;
 	bool no_metrics, no_geolite; /* accepted: there is nothing to switch off */
 	/* linnet: */
 	bool legacy_ports;
@@ -33,6 +39,9 @@ struct combined_conf {
 	const char *admin_socket;
 	ln_time signal_send_timeout;
 	int64_t signal_max_message;
+	const char *relay_exposed;
+	int64_t relay_max_peers; /* 0 = the relay's default */
+	int64_t relay_health_threshold;
 	const char *stun_address;
 	int64_t stun_rate;
 };
@@ -65,6 +74,12 @@ struct combined_plan {
 	bool local_signal, local_stun; /* false when the settings name another server */
 	const char **stuns;            /* URIs for the agents */
 	size_t nstuns;
+	bool local_relay;      /* false when the settings name others */
+	const char *relay_url; /* of our own: what peers compare byte by byte */
+	const char **relays;   /* URLs for the agents */
+	size_t nrelays;
+	const char *relay_secret; /* "": one is made and kept at relay_secret_path */
+	const char *relay_secret_path;
 	const char *store_path;
 	const char *admin_socket;
 };

@@ -8,7 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/b64.h"
+#include "lib/crypto/ct.h"
+
+#include "src/ev/ev.h"
+
 #define PATH_LIMIT 1024
+#define SECRET_BYTES 32
 
 static const char *advice(int err)
 {
@@ -100,4 +106,47 @@ int combined_folder_open(const char *path, struct ln_fail *f)
 	}
 	write_pid(fd);
 	return fd;
+}
+
+/* A whole new file under its final name, or nothing. */
+static int write_secret(const char *path, const char *text)
+{
+	char part[PATH_LIMIT];
+	if (snprintf(part, sizeof(part), "%s.new", path) >= (int)sizeof(part))
+		return -ENAMETOOLONG;
+	int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	size_t n = strlen(text);
+	int err = write(fd, text, n) == (ssize_t)n && fsync(fd) == 0 ? 0 : -EIO;
+	close(fd);
+	if (err == 0 && rename(part, path) < 0)
+		err = -errno;
+	if (err < 0)
+		unlink(part);
+	return err;
+}
+
+int combined_secret_open(const char *path, char dst[COMBINED_SECRET_TEXT], struct ln_fail *f)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno != ENOENT)
+		return refuse(path, -errno, f);
+	if (fd < 0) {
+		uint8_t raw[SECRET_BYTES];
+		rng_fill(ev_rng(), raw, sizeof(raw));
+		b64_encode(slice_of(raw, sizeof(raw)), dst);
+		ct_wipe(raw, sizeof(raw));
+		int err = write_secret(path, dst);
+		return err < 0 ? refuse(path, err, f) : 0;
+	}
+	ssize_t n = read(fd, dst, COMBINED_SECRET_TEXT);
+	close(fd);
+	if (n < 0 || n == COMBINED_SECRET_TEXT)
+		return ln_fail(f, LN_E_MALFORMED, "%.150s is no secret of ours; remove it", path);
+	dst[n] = '\0';
+	dst[strcspn(dst, "\r\n")] = '\0';
+	if (dst[0] == '\0')
+		return ln_fail(f, LN_E_MALFORMED, "%.150s is empty; remove it", path);
+	return 0;
 }

@@ -145,6 +145,31 @@ static int plan_stuns(struct svc_conf *c, const struct combined_conf *v, struct 
 	return 0;
 }
 
+/* Agents get the relays named in the file, else ours (spec relay 19). */
+static int plan_relays(struct svc_conf *c, const struct combined_conf *v,
+		       struct combined_plan *plan)
+{
+	char text[URL_AUTHORITY_TEXT];
+	join_host(text, plan->exposed_host, plan->exposed_port);
+	plan->local_relay = v->relays.n == 0;
+	plan->relay_url = v->relay_exposed;
+	if (plan->relay_url[0] == '\0')
+		plan->relay_url = arena_printf(&c->arena, "%s://%s",
+					       plan->exposed_tls ? "rels" : "rel", text);
+	plan->relays = v->relays.v;
+	plan->nrelays = v->relays.n;
+	plan->relay_secret =
+		plan->local_relay || v->relay_secret[0] == '\0' ? v->auth_secret : v->relay_secret;
+	if (!plan->local_relay)
+		return plan->relay_url != NULL ? 0 : LN_E_LIMIT;
+	plan->relays = arena_calloc(&c->arena, 1, sizeof(*plan->relays));
+	if (plan->relay_url == NULL || plan->relays == NULL)
+		return LN_E_LIMIT;
+	plan->relays[0] = plan->relay_url;
+	plan->nrelays = 1;
+	return 0;
+}
+
 static int plan_paths(struct svc_conf *c, const struct combined_conf *v, struct combined_plan *plan)
 {
 	size_t n = strlen(v->data_dir);
@@ -158,7 +183,11 @@ static int plan_paths(struct svc_conf *c, const struct combined_conf *v, struct 
 				     v->store_file[0] != '\0' ? v->store_file : "store.db");
 	if (v->admin_socket[0] == '\0')
 		plan->admin_socket = arena_printf(&c->arena, "%s%sadmin.sock", v->data_dir, slash);
-	return plan->store_path != NULL && plan->admin_socket != NULL ? 0 : LN_E_LIMIT;
+	plan->relay_secret_path = arena_printf(&c->arena, "%s%srelay-secret", v->data_dir, slash);
+	return plan->store_path != NULL && plan->admin_socket != NULL &&
+			       plan->relay_secret_path != NULL
+		       ? 0
+		       : LN_E_LIMIT;
 }
 
 int combined_plan_make(struct svc_conf *c, struct combined_plan *ret, struct ln_fail *f)
@@ -181,9 +210,18 @@ int combined_plan_make(struct svc_conf *c, struct combined_plan *ret, struct ln_
 	plan_signal(v, &plan);
 	err = plan_stuns(c, v, &plan);
 	if (err == 0)
+		err = plan_relays(c, v, &plan);
+	if (err == 0)
 		err = plan_paths(c, v, &plan);
 	if (err < 0)
 		return ln_fail(f, err, "the configuration is too large");
+	if (!plan.local_relay && plan.relay_secret[0] == '\0') {
+		svc_conf_where(c, "server.relays.addresses", where, sizeof(where));
+		return ln_fail(f, LN_E_MALFORMED,
+			       "%s: agents need tokens of these relays; give their secret as "
+			       "server.relays.secret",
+			       where);
+	}
 	/* sun_path holds 108 bytes with its zero. */
 	if (strlen(plan.admin_socket) > 107)
 		return ln_fail(f, LN_E_LIMIT,

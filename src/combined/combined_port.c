@@ -65,9 +65,10 @@ static int open_front(struct ev_loop *loop, const struct combined_ports_conf *co
 			    .max_per_source = (unsigned)v->max_per_source },
 	};
 	int err = front_new(loop, &front, &p->fronts[p->n], f);
-	if (err == 0)
-		p->n++;
-	return err;
+	if (err < 0)
+		return err;
+	front_add(p->fronts[p->n++], conf->rows, conf->nrows);
+	return 0;
 }
 
 int combined_ports_new(struct ev_loop *loop, const struct combined_ports_conf *conf,
@@ -128,4 +129,9 @@ void combined_ports_free(struct combined_ports *p)
 	for (size_t i = 0; i < p->n; i++)
 		front_free(p->fronts[i]);
 	free(p);
+}
+
+bool combined_ports_certificate_valid(const struct combined_ports *p)
+{
+	return front_tls_valid(p->fronts[0]);
 }

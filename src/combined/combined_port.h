@@ -8,11 +8,14 @@
 struct ev_loop;
 struct grpc_server;
 struct combined_ports;
+struct front_row;
 
 struct combined_ports_conf {
 	const struct combined_conf *conf;
 	const struct combined_plan *plan;
-	struct grpc_server *grpc;
+	struct grpc_server *grpc;     /* may be null */
+	const struct front_row *rows; /* of the public port; may be null */
+	size_t nrows;
 	const uint16_t *legacy; /* ports to try besides the public one, at most two */
 	size_t nlegacy;
 };
@@ -25,6 +28,8 @@ LN_MUST_CHECK int combined_ports_new(struct ev_loop *loop, const struct combined
 				     struct combined_ports **ret, struct ln_fail *f);
 /* Rereads the certificate; on failure the old one stays, and the log says so. */
 void combined_ports_reload(struct combined_ports *p);
+/* The public port speaks TLS, and its certificate is valid now. */
+bool combined_ports_certificate_valid(const struct combined_ports *p);
 /* No new connections, GOAWAY on the open ones; done(arg) when all are gone or after `limit`. */
 void combined_ports_drain(struct combined_ports *p, ln_time limit, void (*done)(void *arg),
 			  void *arg);

@@ -4,12 +4,17 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "lib/crypto/ct.h"
+
 #include "src/combined/combined_folder.h"
+#include "src/combined/combined_page.h"
 #include "src/combined/combined_port.h"
 #include "src/ev/ev.h"
 #include "src/management/management.h"
 #include "src/net/net_grpc.h"
 #include "src/obs/obs_log.h"
+#include "src/obs/obs_metrics.h"
+#include "src/relay/relay_server.h"
 #include "src/signal/signal_service.h"
 #include "src/store/store.h"
 #include "src/stun/stun_server.h"
@@ -17,6 +22,7 @@
 #define MODULE "server"
 #define LEGACY_MANAGEMENT 33073
 #define LEGACY_SIGNAL 10000
+#define DRAIN_RATE 1000   /* peers of a stopping relay sent away a second */
 #define TURNS_TO_CLOSE 16 /* loop turns after which every closed() has come */
 
 struct combined {
@@ -27,11 +33,15 @@ struct combined {
 	int folder; /* lock of the data folder, or -1 */
 	struct store *store;
 	bool store_started;
+	bool stopping;
 	struct management *management;
 	struct signal_service *signal;
 	struct stun_server *stun;
+	struct relay_server *relay;
+	char relay_secret[COMBINED_SECRET_TEXT];
 	struct grpc_server *grpc;
 	struct combined_ports *ports;
+	struct combined_pages *pages;
 	/* A drain in progress: parts that have not finished. */
 	unsigned draining;
 	void (*drained)(void *arg);
@@ -39,6 +49,48 @@ struct combined {
 };
 
 /* --- start ------------------------------------------------------------------------------------*/
+
+/* The secret of the tokens: from the settings, or one of our own that lives in the data folder. */
+static int find_relay_secret(struct combined *s, struct ln_fail *f)
+{
+	const char *given = s->plan->relay_secret;
+	if (given[0] == '\0' && s->folder >= 0)
+		return combined_secret_open(s->plan->relay_secret_path, s->relay_secret, f);
+	if (given[0] == '\0')
+		return ln_fail(f, LN_E_MALFORMED,
+			       "a relay needs the secret of its management server: set "
+			       "server.authSecret, --auth-secret or NB_AUTH_SECRET");
+	if (strlen(given) >= sizeof(s->relay_secret))
+		return ln_fail(f, LN_E_LIMIT, "the secret of the relay is longer than %zu bytes",
+			       sizeof(s->relay_secret) - 1);
+	strcpy(s->relay_secret, given);
+	return 0;
+}
+
+static bool wants_relay(const struct combined *s)
+{
+	return (s->roles & COMBINED_RELAY) != 0 &&
+	       (s->plan->local_relay || s->roles == COMBINED_RELAY);
+}
+
+static int start_relay(struct combined *s, struct ln_fail *f)
+{
+	struct relay_token_key key;
+	const struct relay_server_conf conf = {
+		.instance_url = s->plan->relay_url,
+		.keys = &key,
+		.nkeys = 1,
+		.max_peers = (size_t)s->conf->relay_max_peers,
+		.health_threshold = (unsigned)s->conf->relay_health_threshold,
+	};
+	int err = s->relay_secret[0] == '\0' ? find_relay_secret(s, f) : 0;
+	if (err < 0)
+		return err;
+	relay_token_key_make(slice_str(s->relay_secret), &key);
+	s->relay = relay_server_new(s->loop, &conf);
+	relay_token_key_wipe(&key);
+	return 0;
+}
 
 static int start_management(struct combined *s, struct ln_fail *f)
 {
@@ -48,13 +100,20 @@ static int start_management(struct combined *s, struct ln_fail *f)
 		.nstuns = s->plan->nstuns,
 		.signal_uri = s->plan->signal_uri,
 		.signal_tls = s->plan->signal_tls,
+		.relay = { .urls = s->plan->relays,
+			   .nurls = s->plan->nrelays,
+			   .secret = s->relay_secret,
+			   .ttl = s->conf->relay_ttl },
 		.admin_socket = s->plan->admin_socket,
 	};
 	s->folder = combined_folder_open(s->conf->data_dir, f);
 	if (s->folder < 0)
 		return s->folder;
+	int err = find_relay_secret(s, f);
+	if (err < 0)
+		return err;
 	struct ln_fail why = { 0 };
-	int err = store_open(&store, &s->store, &why);
+	err = store_open(&store, &s->store, &why);
 	if (err == -ENOSPC)
 		return ln_fail(f, err, "%.200s: free some space there", why.text);
 	if (err < 0)
@@ -116,11 +175,50 @@ static int start_ports(struct combined *s, struct ln_fail *f)
 	struct combined_ports_conf conf = {
 		.conf = s->conf, .plan = s->plan, .grpc = s->grpc, .legacy = legacy
 	};
+	if (s->relay != NULL)
+		conf.rows = relay_server_rows(s->relay, &conf.nrows);
 	if (s->conf->legacy_ports && s->management != NULL)
 		legacy[conf.nlegacy++] = LEGACY_MANAGEMENT;
 	if (s->conf->legacy_ports && s->signal != NULL)
 		legacy[conf.nlegacy++] = LEGACY_SIGNAL;
 	return combined_ports_new(s->loop, &conf, &s->ports, f);
+}
+
+/* --- pages for operators ----------------------------------------------------------------------*/
+
+static void write_metrics(void *user, struct str *dst)
+{
+	struct combined *s = user;
+	obs_metrics_head(dst, "linnet_build_info", "gauge", "1, with the version as label");
+	obs_metrics_value(dst, "linnet_build_info", "version=\"" LINNET_VERSION "\"", 1);
+	if (s->relay != NULL)
+		relay_server_metrics(s->relay, dst);
+}
+
+static bool is_ready(void *user)
+{
+	struct combined *s = user;
+	return s->ports != NULL && !s->stopping;
+}
+
+static bool has_certificate(void *user)
+{
+	struct combined *s = user;
+	return s->ports != NULL && combined_ports_certificate_valid(s->ports);
+}
+
+static int start_pages(struct combined *s, struct ln_fail *f)
+{
+	const struct combined_pages_conf conf = {
+		.metrics_port = (uint16_t)s->conf->metrics_port,
+		.health_address = s->conf->health_address,
+		.user = s,
+		.metrics = write_metrics,
+		.ready = is_ready,
+		.certificate = has_certificate,
+		.has_relay = s->relay != NULL,
+	};
+	return combined_pages_new(s->loop, &conf, &s->pages, f);
 }
 
 static int start_all(struct combined *s, struct ln_fail *f)
@@ -138,8 +236,12 @@ static int start_all(struct combined *s, struct ln_fail *f)
 	if (err == 0 && (s->roles & COMBINED_STUN) != 0 &&
 	    (s->plan->local_stun || s->roles == COMBINED_STUN))
 		err = start_stun(s, f);
-	if (err == 0 && s->grpc != NULL)
+	if (err == 0 && wants_relay(s))
+		err = start_relay(s, f);
+	if (err == 0 && (s->grpc != NULL || s->relay != NULL))
 		err = start_ports(s, f);
+	if (err == 0)
+		err = start_pages(s, f);
 	/* Last: who can reach the administration socket may rely on the rest. */
 	if (err == 0 && s->management != NULL)
 		err = management_start(s->management, f);
@@ -184,12 +286,19 @@ void combined_drain(struct combined *s, ln_time limit, void (*done)(void *arg), 
 	s->drained = done;
 	s->drained_arg = arg;
 	s->draining = 1; /* ourselves, so that a part may finish at once */
+	s->stopping = true;
 	if (s->management != NULL) {
 		s->draining++;
 		management_stop(s->management, part_drained, s);
 	}
 	if (s->signal != NULL)
 		signal_service_stop(s->signal);
+	if (s->relay != NULL) {
+		/* So many clients a second come back somewhere else (spec relay trap 22). */
+		ln_time over = (ln_time)relay_server_peers(s->relay) * (LN_SEC / DRAIN_RATE);
+		s->draining++;
+		relay_server_drain(s->relay, LN_MIN(over, limit / 10 * 8), limit, part_drained, s);
+	}
 	if (s->ports != NULL) {
 		s->draining++;
 		combined_ports_drain(s->ports, limit, part_drained, s);
@@ -202,6 +311,8 @@ void combined_free(struct combined *s)
 	if (s == NULL)
 		return;
 	stun_server_free(s->stun);
+	combined_pages_free(s->pages);
+	relay_server_free(s->relay); /* gives back its places at the ports */
 	combined_ports_free(s->ports);
 	grpc_server_free(s->grpc);
 	/* The calls that were open still tell the services that they are closed. */
@@ -219,5 +330,6 @@ void combined_free(struct combined *s)
 		store_close(s->store);
 	if (s->folder >= 0)
 		close(s->folder);
+	ct_wipe(s->relay_secret, sizeof(s->relay_secret));
 	free(s);
 }

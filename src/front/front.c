@@ -525,6 +525,11 @@ int front_reload_tls(struct front *fr, struct ln_fail *f)
 	return 0;
 }
 
+bool front_tls_valid(const struct front *fr)
+{
+	return fr->tls != NULL && net_tls_ctx_valid(fr->tls);
+}
+
 static void stop_listening(struct front *fr)
 {
 	for (size_t i = 0; i < fr->nlisten; i++)
@@ -556,15 +561,13 @@ void front_free(struct front *fr)
 	stop_listening(fr);
 	list_for_each_safe(it, &fr->conns) {
 		struct front_conn *c = list_entry(it, struct front_conn, link);
-		if (c->h2 == NULL) {
+		if (c->h2 == NULL && !c->taken) {
 			conn_end(c);
 			continue;
 		}
-		front_source_give(&fr->sources, c->source);
-		list_remove(&c->link);
-		not_half_open(c);
-		c->front = NULL;
-		net_h2_close(c->h2, 0, "server ends");
+		conn_detach(c);
+		if (c->h2 != NULL)
+			net_h2_close(c->h2, 0, "server ends");
 	}
 	front_sources_fini(&fr->sources);
 	ev_timer_fini(&fr->drain_timer);

@@ -53,6 +53,8 @@ uint16_t front_port(const struct front *fr, size_t listener);
 size_t front_conns(const struct front *fr);
 /* SIGHUP: reads the certificate again; on failure the old one stays. No-op without TLS. */
 LN_MUST_CHECK int front_reload_tls(struct front *fr, struct ln_fail *f);
+/* TLS is on and its certificate is valid at this moment. */
+bool front_tls_valid(const struct front *fr);
 /* No new connections, GOAWAY; done(arg) when all are gone or `limit` has passed. */
 void front_drain(struct front *fr, ln_time limit, void (*done)(void *arg), void *arg);
 void front_free(struct front *fr); /* before the gRPC server; closed() of calls still come */

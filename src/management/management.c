@@ -9,27 +9,11 @@
 #define EPHEMERAL_AFTER (10 * LN_MINUTE) /* spec management-protocol 5.3 */
 #define SWEEP_EVERY LN_MINUTE
 
-struct mgmt_servers management_servers(const struct management *m, struct mgmt_host *stuns)
-{
-	for (size_t i = 0; i < m->conf.nstuns; i++)
-		stuns[i] = (struct mgmt_host){ .uri = m->conf.stuns[i] };
-	return (struct mgmt_servers){
-		.stuns = stuns,
-		.nstuns = m->conf.nstuns,
-		.has_signal = true,
-		.signal = { .uri = m->conf.signal_uri, .https = m->conf.signal_tls },
-	};
-}
-
 static void copy_conf(struct management *m, const struct management_conf *from)
 {
 	struct management_conf *to = &m->conf;
 	*to = *from;
-	const char **stuns = ln_calloc(LN_MAX(from->nstuns, 1u), sizeof(*stuns));
-	for (size_t i = 0; i < from->nstuns; i++)
-		stuns[i] = ln_strdup(from->stuns[i]);
-	to->stuns = stuns;
-	to->signal_uri = ln_strdup(from->signal_uri);
+	management_servers_init(m, from);
 	to->admin_socket = from->admin_socket != NULL ? ln_strdup(from->admin_socket) : NULL;
 	if (to->ephemeral_after == 0)
 		to->ephemeral_after = EPHEMERAL_AFTER;
@@ -133,10 +117,7 @@ int management_new(struct ev_loop *loop, const struct management_conf *conf, str
 	int r = read_store(m, f);
 	if (r < 0) {
 		wg_secret_wipe(&m->secret);
-		for (size_t i = 0; i < m->conf.nstuns; i++)
-			free_text(m->conf.stuns[i]);
-		free((void *)(uintptr_t)m->conf.stuns);
-		free_text(m->conf.signal_uri);
+		management_servers_fini(m);
 		free_text(m->conf.admin_socket);
 		free(m);
 		return r;
@@ -226,10 +207,7 @@ void management_free(struct management *m)
 	ev_timer_fini(&m->sweep);
 	management_snapshot_unref(m->snapshot);
 	wg_secret_wipe(&m->secret);
-	for (size_t i = 0; i < m->conf.nstuns; i++)
-		free_text(m->conf.stuns[i]);
-	free((void *)(uintptr_t)m->conf.stuns);
-	free_text(m->conf.signal_uri);
+	management_servers_fini(m);
 	free_text(m->conf.admin_socket);
 	free(m->rows);
 	free(m);

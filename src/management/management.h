@@ -17,12 +17,21 @@ struct grpc_server;
 struct management;
 struct store;
 
+/* The relays agents are told about; no URL: none. */
+struct management_relay {
+	const char *const *urls; /* "rels://host:443" */
+	size_t nurls;
+	const char *secret; /* shared with the relays */
+	ln_time ttl;        /* of a token; 0 = 12 h */
+};
+
 /* Text is copied by management_new. */
 struct management_conf {
 	const char *const *stuns; /* URIs, "stun:host:3478" */
 	size_t nstuns;
 	const char *signal_uri; /* "host:port", no scheme; must be set */
 	bool signal_tls;
+	struct management_relay relay;
 	const char *admin_socket; /* path; null: no administration socket */
 	unsigned max_sync_setups; /* Syncs that wait for their first map at once; 0 = 1000 */
 	ln_time ephemeral_after;  /* 0 = 10 min without a connection, then deleted */
@@ -35,6 +44,7 @@ struct management_counters {
 	uint64_t syncs, streams;                 /* streams: open now */
 	uint64_t maps, maps_same, maps_late;     /* sent; not sent because equal; reader was slow */
 	uint64_t fast;                           /* Syncs answered without a map */
+	uint64_t refreshes;                      /* of relay tokens, sent on open streams */
 	uint64_t connect_stale, disconnect_stale, store_errors, replays;
 };
 

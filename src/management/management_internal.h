@@ -13,6 +13,7 @@
 #include "lib/crypto/box.h"
 #include "lib/mgmt/mgmt_plan.h"
 #include "lib/netmap/netmap_account.h"
+#include "lib/token/relay_token.h"
 
 #include "src/ev/ev.h"
 #include "src/management/management.h"
@@ -77,6 +78,7 @@ struct management {
 	struct management_conf conf; /* texts owned */
 	struct wg_secret secret;
 	struct wg_key key;
+	struct relay_token_key relay_key;
 	struct store_account account;
 	struct management_snapshot *snapshot;
 	struct map peers;
@@ -136,8 +138,20 @@ bool management_stopping(struct management *m, struct grpc_call *c);
 /* Ends a call with an error and counts it. */
 void management_refuse(struct management *m, struct grpc_call *c, enum grpc_status status,
 		       const char *text);
-/* The servers an agent is told about. `m` outlives the result. */
-struct mgmt_servers management_servers(const struct management *m, struct mgmt_host *stuns);
+/* --- management_servers.c ---------------------------------------------------------------------*/
+
+void management_servers_init(struct management *m, const struct management_conf *from);
+void management_servers_fini(struct management *m);
+/*
+ * Everything an agent is told about servers, with fresh tokens. `m` and the arena outlive the
+ * result. LN_E_LIMIT.
+ */
+LN_MUST_CHECK int management_servers(const struct management *m, struct arena *a,
+				     struct mgmt_servers *ret);
+/* New tokens for an open stream, in time before the old ones end. */
+void management_refresh_init(struct management_stream *st);
+void management_refresh_arm(struct management_stream *st);
+void management_refresh_fini(struct management_stream *st);
 
 /* --- management_meta.c
  * ---------------------------------------------------------------------------- */
@@ -172,6 +186,7 @@ struct management_stream {
 	struct list flight_link; /* in management_push.flights */
 	size_t flight;           /* bytes of the map in flight that count */
 	ln_time flight_at;
+	struct ev_timer refresh; /* of the relay token */
 	struct management *m;
 	struct grpc_call *call;       /* null once closed */
 	struct management_peer *peer; /* null before attach and after it was replaced */

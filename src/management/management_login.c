@@ -87,14 +87,14 @@ static int answer(struct login *x)
 {
 	struct management *m = x->m;
 	const struct store_account *acc = &x->account;
-	struct mgmt_host *stuns =
-		arena_calloc(&x->arena, LN_MAX(m->conf.nstuns, 1u), sizeof(*stuns));
+	struct mgmt_servers servers;
+	int r = management_servers(m, &x->arena, &servers);
 	const char *fqdn = arena_printf(&x->arena, "%s.%s", x->peer.label, acc->domain);
-	if (stuns == NULL || fqdn == NULL)
+	if (r < 0 || fqdn == NULL)
 		return LN_E_LIMIT;
 	struct mgmt_login_response resp = {
 		.has_servers = true,
-		.servers = management_servers(m, stuns),
+		.servers = servers,
 		.has_self = true,
 		.self = {
 			.address = { .addr = x->peer.v4, .len = acc->net4.len },

@@ -41,6 +41,7 @@ static void stream_unref(struct management_stream *st)
 	list_remove(&st->all);
 	list_remove(&st->dirty);
 	list_remove(&st->flight_link);
+	management_refresh_fini(st);
 	box_key_wipe(&st->box);
 	free(st);
 }
@@ -57,6 +58,7 @@ void management_stream_end(struct management_stream *st, enum grpc_status status
 	if (st->ended)
 		return;
 	st->ended = true;
+	ev_timer_stop(&st->refresh);
 	count_off(st);
 	list_remove(&st->dirty);
 	management_push_flight(st->m, st, 0);
@@ -283,6 +285,7 @@ static void sync_open(void *service, struct grpc_call *c)
 	}
 	struct management_stream *st = ln_alloc(sizeof(*st));
 	st->m = m;
+	management_refresh_init(st);
 	st->call = c;
 	st->token = token;
 	st->refs = 1;
@@ -383,15 +386,6 @@ static int send_removal(struct management_stream *st)
 	return r;
 }
 
-static int servers_of(const struct management *m, struct arena *a, struct mgmt_servers *ret)
-{
-	struct mgmt_host *stuns = arena_calloc(a, LN_MAX(m->conf.nstuns, 1u), sizeof(*stuns));
-	if (stuns == NULL)
-		return LN_E_LIMIT;
-	*ret = management_servers(m, stuns);
-	return 0;
-}
-
 static const struct mgmt_deadline no_deadline = { .kind = MGMT_DEADLINE_NONE };
 
 /* The peer has this map: it is told the servers, and with gap 9 its deadline. */
@@ -401,7 +395,7 @@ static int send_unchanged(struct management_stream *st, struct arena *a)
 	const struct mgmt_map_options none = { .port_ranges = false };
 	struct mgmt_sync_response resp = { .has_servers = true, .deadline = no_deadline };
 	LN_AUTO(str_fini) struct str s;
-	int r = servers_of(m, a, &resp.servers);
+	int r = management_servers(m, a, &resp.servers);
 	if (r < 0)
 		return r;
 	str_init(&s, 0);
@@ -417,7 +411,7 @@ static int send_map(struct management_stream *st, struct mgmt_plan *plan, struct
 	struct management *m = st->m;
 	struct mgmt_servers servers;
 	size_t size;
-	int r = st->first ? 0 : servers_of(m, a, &servers);
+	int r = st->first ? 0 : management_servers(m, a, &servers);
 	if (r == 0)
 		r = mgmt_plan_measure(plan, st->first ? NULL : &servers, &no_deadline, &size);
 	if (r == 0)
@@ -452,6 +446,8 @@ static int send_plan(struct management_stream *st, struct mgmt_plan *plan, struc
 	}
 	if (r < 0)
 		return r;
+	if (!st->first)
+		management_refresh_arm(st);
 	st->first = true;
 	st->last_hash = plan->hash;
 	st->sent = m->snapshot->serial;

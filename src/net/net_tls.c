@@ -212,6 +212,13 @@ int net_tls_ctx_client(const char *ca_file, struct net_tls_ctx **ret, struct ln_
 	return 0;
 }
 
+bool net_tls_ctx_valid(const struct net_tls_ctx *c)
+{
+	const X509 *x = SSL_CTX_get0_certificate(c->ssl);
+	return x != NULL && X509_cmp_current_time(X509_get0_notBefore(x)) < 0 &&
+	       X509_cmp_current_time(X509_get0_notAfter(x)) > 0;
+}
+
 void net_tls_ctx_free(struct net_tls_ctx *c)
 {
 	if (c == NULL)

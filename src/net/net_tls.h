@@ -24,6 +24,7 @@ LN_MUST_CHECK int net_tls_ctx_server(const char *cert_file, const char *key_file
 /* The system's roots, plus ca_file when not null. ALPN asks for h2. */
 LN_MUST_CHECK int net_tls_ctx_client(const char *ca_file, struct net_tls_ctx **ret,
 				     struct ln_fail *f);
+bool net_tls_ctx_valid(const struct net_tls_ctx *c); /* server: its certificate, at this moment */
 void net_tls_ctx_free(struct net_tls_ctx *c);
 
 /*

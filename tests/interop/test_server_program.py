@@ -112,9 +112,9 @@ def test_config_check_and_show(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text(run("config", "sample").stdout)
     assert run("config", "check", "--config", file).returncode == 0
-    file.write_text("server:\n  exposedAddress: http://vpn.test:8080\n  authSecret: very-secret\n  metricsPort: 9090\n")
+    file.write_text("server:\n  exposedAddress: http://vpn.test:8080\n  authSecret: very-secret\n  auth: {issuer: x}\n")
     done = run("config", "check", "--config", file)
-    assert done.returncode == 0 and "server.metricsPort" in done.stdout and "very-secret" not in done.stdout
+    assert done.returncode == 0 and "server.auth" in done.stdout and "very-secret" not in done.stdout
     done = run("config", "show", "--config", file, "--log-level", "debug", env={"LINNET_DATA_DIR": "/d"})
     assert 'logLevel: "debug"  # --log-level' in done.stdout and 'dataDir: "/d"  # LINNET_DATA_DIR' in done.stdout
     assert "very-secret" not in done.stdout and "# line 2" in done.stdout
@@ -289,7 +289,7 @@ def test_supervisor_hears(tmp_path):
 
 def test_unbuilt_parts_are_named_once(tmp_path):
     file = tmp_path / "c.yaml"
-    file.write_text(json.dumps({"server": {"metricsPort": 9090, "authSecret": "hush", "auth": {"issuer": "x"}}}))
+    file.write_text(json.dumps({"server": {"authSecret": "hush", "auth": {"issuer": "x"}}}))
     server = Server(tmp_path, "--config", file)
     lines = [line for line in server.log.read_text().splitlines() if "not built yet" in line]
     assert len(lines) == 1 and "server.auth" in lines[0] and "hush" not in server.log.read_text()

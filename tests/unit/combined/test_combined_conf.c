@@ -56,8 +56,14 @@ static void test_installer_file(void **state)
 	str_init(&later, 0);
 	svc_conf_later(&x.c, &later);
 	assert_string_equal(str_c(&later),
-			    "server.metricsPort, server.healthcheckAddress, server.authSecret, "
 			    "server.auth, server.store.encryptionKey, server.reverseProxy");
+	assert_int_equal(x.v.metrics_port, 9090);
+	assert_string_equal(x.v.health_address, ":9000");
+	assert_true(x.p.local_relay);
+	assert_int_equal(x.p.nrelays, 1);
+	assert_string_equal(x.p.relays[0], "rel://linnet.test:8080");
+	assert_string_equal(x.p.relay_url, "rel://linnet.test:8080");
+	assert_string_equal(x.p.relay_secret, "c2VjcmV0");
 	str_clear(&later);
 	svc_conf_dump(&x.c, &later);
 	assert_null(strstr(str_c(&later), "c2VjcmV0"));
@@ -84,6 +90,36 @@ static void test_harness_file(void **state)
 	assert_string_equal(x.p.signal_uri, "[2001:db8::1]:8080");
 	assert_string_equal(x.p.stuns[0], "stun:[2001:db8::1]:3478");
 	assert_string_equal(x.p.store_path, "/d/store.db");
+	svc_conf_fini(&x.c);
+}
+
+static void test_relays(void **state)
+{
+	struct fixture x;
+	(void)state;
+	assert_int_equal(load(&x,
+			      "server: {exposedAddress: 'https://a.test', authSecret: own, relays: "
+			      "{addresses: ['rels://r1.test', 'rel://r2.test:80'], "
+			      "credentialsTTL: 2h, secret: theirs}}"),
+			 0);
+	assert_false(x.p.local_relay);
+	assert_int_equal(x.p.nrelays, 2);
+	assert_string_equal(x.p.relays[1], "rel://r2.test:80");
+	assert_string_equal(x.p.relay_secret, "theirs");
+	assert_true(x.v.relay_ttl == 2 * LN_HOUR);
+	assert_string_equal(x.p.relay_url, "rels://a.test:443");
+	svc_conf_fini(&x.c);
+	assert_int_equal(load(&x, "server: {authSecret: own, relays: {addresses: [rel://r]}}"), 0);
+	assert_string_equal(x.p.relay_secret, "own");
+	svc_conf_fini(&x.c);
+	assert_int_equal(load(&x, "server: {relays: {addresses: [rel://r]}}"), LN_E_MALFORMED);
+	assert_non_null(strstr(x.f.text, "server.relays.secret"));
+	svc_conf_fini(&x.c);
+	assert_int_equal(load(&x, "server: {relays: {addresses: ['https://r']}}"), LN_E_MALFORMED);
+	svc_conf_fini(&x.c);
+	assert_int_equal(load(&x, "linnet: {relay: {exposedAddress: 'rels://x.test:1234'}}"), 0);
+	assert_string_equal(x.p.relays[0], "rels://x.test:1234");
+	assert_string_equal(x.p.relay_secret_path, "/var/lib/linnet/relay-secret");
 	svc_conf_fini(&x.c);
 }
 
@@ -210,10 +246,10 @@ static void test_long_socket_path(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_installer_file),   cmocka_unit_test(test_harness_file),
-		cmocka_unit_test(test_defaults),         cmocka_unit_test(test_tls_and_others),
-		cmocka_unit_test(test_refusals),         cmocka_unit_test(test_listen),
-		cmocka_unit_test(test_long_socket_path),
+		cmocka_unit_test(test_installer_file), cmocka_unit_test(test_harness_file),
+		cmocka_unit_test(test_relays),         cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_tls_and_others), cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_listen),         cmocka_unit_test(test_long_socket_path),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
