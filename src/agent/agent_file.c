@@ -65,9 +65,11 @@ static void agent_file_sync_folder(const char *path)
 int agent_file_write(const char *path, struct slice data, struct ln_fail *f)
 {
 	char tmp[PATH_MAX];
-	if ((size_t)snprintf(tmp, sizeof(tmp), "%s.XXXXXX", path) >= sizeof(tmp))
+	if ((size_t)snprintf(tmp, sizeof(tmp), "%s.new", path) >= sizeof(tmp))
 		return ln_fail(f, -ENAMETOOLONG, "%s: the path is too long", path);
-	int fd = mkostemp(tmp, O_CLOEXEC); /* mode 0600 */
+	/* Always the same name: what a crash left is replaced, and nothing piles up. */
+	(void)unlink(tmp);
+	int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0) {
 		int err = -errno;
 		return ln_fail(f, err, "%s: %s", tmp, ln_strerror(err));

@@ -151,18 +151,28 @@ static int check_want(struct plat *p, const struct plat_want *want, struct ln_fa
 
 /* --- journal, filter -------------------------------------------------------------------------- */
 
-/* On disk before anything it speaks of is done. */
+/*
+ * On disk before anything it speaks of is done. A disk without room is no reason to leave the
+ * network, least of all for whoever wants to mend it from afar: what a crash would leave then is a
+ * table that the next start replaces. Tried again at each apply.
+ */
 static int write_journal(struct plat *p, struct lx_network *n, const char *table, struct ln_fail *f)
 {
 	if (n->journaled && strcmp(n->journal.table, table) == 0)
 		return 0;
 	struct lx_journal j = n->journal;
 	strcpy(j.table, table);
-	int r = lx_journal_write(p->state_dir, &j, f);
-	if (r < 0)
-		return r;
+	struct ln_fail why = { 0 };
+	int r = lx_journal_write(p->state_dir, &j, &why);
+	bool full = r == -ENOSPC || r == -EDQUOT || r == -EROFS;
+	if (r < 0 && !full)
+		return ln_fail(f, r, "%s", why.text);
+	if (full && !n->journal_failed)
+		log_warn("plat", "what a crash would leave on this host is not noted",
+			 LOG_STR("why", why.text));
+	n->journal_failed = full;
 	n->journal = j;
-	n->journaled = true;
+	n->journaled = !full;
 	return 0;
 }
 

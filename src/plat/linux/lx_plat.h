@@ -12,6 +12,7 @@ struct lx_network { /* one per interface name that was applied */
 	struct list node;
 	struct lx_journal journal; /* as last written */
 	bool journaled;
+	bool journal_failed;       /* said already */
 	char table[LX_TABLE_MAX];  /* our tables of that name are in the kernel; "" = none */
 	struct lx_nft_facts facts; /* of what they hold */
 	bool filter_current;       /* false: send the text again although its mark is equal */
