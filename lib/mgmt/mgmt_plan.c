@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "lib/base/map.h"
+#include "lib/mgmt/mgmt_components.h"
 #include "lib/mgmt/mgmt_internal.h"
 #include "lib/mgmt/mgmt_put.h"
 
@@ -12,6 +13,9 @@
 enum { /* SyncResponse, spec management-protocol 1.4 */
 	SYNC_PEERS_IS_EMPTY = 4,
 	SYNC_NETWORK_MAP = 5,
+	SYNC_ENVELOPE = 8,
+	SYNC_VERSION = 9,
+	ENVELOPE_FULL = 1, /* NetworkMapEnvelope */
 };
 
 enum { /* NetworkMap, 1.5 */
@@ -203,12 +207,45 @@ static int pack_frame(struct mgmt_plan *p, const struct mgmt_servers *servers,
 	return p->head.err < 0 ? p->head.err : p->map.err;
 }
 
+static int measure_components(struct mgmt_plan *p, size_t *ret_size)
+{
+	str_clear(&p->map);
+	int err = mgmt_components_pack(p, &p->map);
+	if (err < 0)
+		return err;
+	p->nmap = 1 + mgmt_varint_size(p->map.n) + p->map.n;
+	p->size = p->head.n + p->tail.n + 1 + mgmt_varint_size(p->nmap) + p->nmap + FLAG_SIZE;
+	if (p->size > MESSAGE_MAX)
+		return LN_E_LIMIT;
+	*ret_size = p->size;
+	return 0;
+}
+
+static void write_components(const struct mgmt_plan *plan, uint8_t *dst)
+{
+	uint8_t *p = mgmt_put_raw(dst, plan->head.s, plan->head.n);
+	p = mgmt_put_raw(p, plan->tail.s, plan->tail.n);
+	p = mgmt_put_head(p, SYNC_ENVELOPE, plan->nmap);
+	p = mgmt_put_head(p, ENVELOPE_FULL, plan->map.n);
+	p = mgmt_put_raw(p, plan->map.s, plan->map.n);
+	p = mgmt_put_int(p, SYNC_VERSION, 1);
+	ln_assert((size_t)(p - dst) == plan->size);
+}
+
+bool mgmt_plan_use_components(struct mgmt_plan *p)
+{
+	p->components = mgmt_components_fit(p);
+	return p->components;
+}
+
 int mgmt_plan_measure(struct mgmt_plan *p, const struct mgmt_servers *servers,
 		      const struct mgmt_deadline *deadline, size_t *ret_size)
 {
 	int err = pack_frame(p, servers, deadline);
 	if (err < 0)
 		return err;
+	if (p->components)
+		return measure_components(p, ret_size);
 	size_t no_peers = p->view.npeers == 0 ? FLAG_SIZE : 0;
 	p->nmap = p->map.n + p->npeers_bytes + no_peers + p->dns.n + p->noffline_bytes +
 		  p->nrules_bytes + (p->nrules_bytes == 0 ? FLAG_SIZE : 0) + sizeof(map_end);
@@ -265,6 +302,10 @@ static uint8_t *write_rules(uint8_t *p, const struct mgmt_plan *plan)
 void mgmt_plan_write(const struct mgmt_plan *plan, uint8_t *dst)
 {
 	const struct netmap_view *v = &plan->view;
+	if (plan->components) {
+		write_components(plan, dst);
+		return;
+	}
 	uint8_t *p = mgmt_put_raw(dst, plan->head.s, plan->head.n);
 	if (plan->opt.deprecated_peers) /* the field has the number of the one in the map */
 		p = write_set(p, plan->peers, v->peers, v->words);

@@ -33,6 +33,18 @@ enum { /* FirewallRule */
 	RANGE_END = 2,
 };
 
+enum { /* PeerCompact, 1.7 */
+	COMPONENTS_PEERS = 9,
+	COMPACT_KEY = 1,
+	COMPACT_IP = 2,
+	COMPACT_IPV6 = 3,
+	COMPACT_SSH_KEY = 4,
+	COMPACT_LABEL = 5,
+	COMPACT_VERSION = 6,
+	COMPACT_SUPPORTS_IPV6 = 11,
+	COMPACT_SUPPORTS_PREFIXES = 12,
+};
+
 /* Most bytes of an entry beside its texts of any length, each of which has a head of its own. */
 #define ENTRY_FIXED 256
 
@@ -42,6 +54,7 @@ struct mgmt_shelf {
 	size_t budget;
 	size_t kept;
 	struct mgmt_block *peers[2]; /* without and with IPv6 */
+	struct mgmt_block *compact;
 	/* By rule, slot and direction; null until a receiver of this variant comes. */
 	struct mgmt_block **rules[MGMT_VARIANTS];
 };
@@ -151,6 +164,52 @@ const struct mgmt_block *mgmt_shelf_peers(struct mgmt_shelf *s, bool v6)
 	}
 	s->kept += block_trim(*at);
 	return *at;
+}
+
+static void put_compact(struct mgmt_block *b, const struct netmap_account *acc,
+			const struct netmap_account_peer *m)
+{
+	size_t n4 = ip_is_set(&m->v4) ? 4 : 0;
+	size_t n6 = ip_is_set(&m->v6) && ip_is_set(&acc->network_v6.addr) ? 16 : 0;
+	size_t nlabel = strlen(m->label);
+	size_t nversion = m->version != NULL ? strlen(m->version) : 0;
+	bool ipv6 = (m->capabilities >> NETMAP_CAP_IPV6 & 1) != 0;
+	bool prefixes = (m->capabilities >> NETMAP_CAP_SOURCE_PREFIXES & 1) != 0;
+	size_t n = mgmt_bytes_size(sizeof(m->key.b)) + mgmt_bytes_size(n4) + mgmt_bytes_size(n6) +
+		   mgmt_bytes_size(m->ssh_key.n) + mgmt_bytes_size(nlabel) +
+		   mgmt_bytes_size(nversion) + (ipv6 ? 2u : 0u) + (prefixes ? 2u : 0u);
+
+	uint8_t *p = block_room(b, ENTRY_FIXED + n);
+	p = mgmt_put_head(p, COMPONENTS_PEERS, n);
+	p = mgmt_put_bytes(p, COMPACT_KEY, m->key.b, sizeof(m->key.b));
+	if (n4 > 0)
+		p = mgmt_put_bytes(p, COMPACT_IP, m->v4.b, n4);
+	if (n6 > 0)
+		p = mgmt_put_bytes(p, COMPACT_IPV6, m->v6.b, n6);
+	if (m->ssh_key.n > 0)
+		p = mgmt_put_bytes(p, COMPACT_SSH_KEY, m->ssh_key.p, m->ssh_key.n);
+	if (nlabel > 0)
+		p = mgmt_put_bytes(p, COMPACT_LABEL, m->label, nlabel);
+	if (nversion > 0)
+		p = mgmt_put_bytes(p, COMPACT_VERSION, m->version, nversion);
+	if (ipv6)
+		p = mgmt_put_int(p, COMPACT_SUPPORTS_IPV6, 1);
+	if (prefixes)
+		p = mgmt_put_int(p, COMPACT_SUPPORTS_PREFIXES, 1);
+	b->n = (size_t)(p - b->bytes);
+}
+
+const struct mgmt_block *mgmt_shelf_compact(struct mgmt_shelf *s)
+{
+	if (s->compact != NULL)
+		return s->compact;
+	s->compact = block_new(s->acc->npeers);
+	for (size_t i = 0; i < s->acc->npeers; i++) {
+		put_compact(s->compact, s->acc, &s->acc->peers[i]);
+		block_entry(s->compact, s->seed);
+	}
+	s->kept += block_trim(s->compact);
+	return s->compact;
 }
 
 /* --- rules ------------------------------------------------------------------------------------ */
@@ -301,6 +360,7 @@ void mgmt_shelf_free(struct mgmt_shelf *s)
 		return;
 	mgmt_block_free(s->peers[0]);
 	mgmt_block_free(s->peers[1]);
+	mgmt_block_free(s->compact);
 	for (size_t v = 0; v < MGMT_VARIANTS; v++) {
 		size_t n = s->rules[v] != NULL ? s->acc->index->nrules * NETMAP_SLOTS * 2 : 0;
 		for (size_t i = 0; i < n; i++)

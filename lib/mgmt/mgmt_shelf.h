@@ -43,6 +43,8 @@ void mgmt_shelf_free(struct mgmt_shelf *s);
 
 /* RemotePeerConfig of every peer of the account, each with the tag of NetworkMap.remotePeers. */
 const struct mgmt_block *mgmt_shelf_peers(struct mgmt_shelf *s, bool v6);
+/* PeerCompact of every peer, each with the tag of NetworkMapComponentsFull.peers (1.7). */
+const struct mgmt_block *mgmt_shelf_compact(struct mgmt_shelf *s);
 /*
  * FirewallRules towards each peer of the part's list, in its order. Null beyond MGMT_BLOCK_MAX.
  * What is not `kept` belongs to the caller.

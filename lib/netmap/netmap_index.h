@@ -33,6 +33,7 @@ struct netmap_list {
 	const uint32_t *peers;
 	size_t npeers;
 	const uint64_t *bits; /* the same as a set */
+	uint32_t number;      /* of this list among those of the account */
 };
 
 struct netmap_ports {
@@ -64,6 +65,7 @@ struct netmap_index {
 	const struct netmap_members *groups;
 	const struct netmap_rule_index *rules; /* of enabled policies, enabled */
 	size_t nrules;
+	size_t nlists;
 	const uint32_t *expiring; /* peers whose login ends some day, ascending */
 	size_t nexpiring;
 	uint32_t forwarder_port;

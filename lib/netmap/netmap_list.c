@@ -12,7 +12,7 @@ struct joined { /* a list of several groups, found again by their positions */
 
 struct lists {
 	const struct netmap_account *acc;
-	const struct netmap_index *x;
+	struct netmap_index *x;
 	struct arena *a;
 	struct arena scratch;
 	const struct netmap_list **groups; /* by group; null until a rule names it alone */
@@ -30,6 +30,7 @@ static struct netmap_list *list_new(struct lists *l, size_t room, uint32_t **ret
 		return NULL;
 	list->peers = *ret_peers;
 	list->bits = *ret_bits;
+	list->number = (uint32_t)l->x->nlists++;
 	return list;
 }
 
@@ -41,7 +42,10 @@ static const struct netmap_list *list_of_members(struct lists *l, const struct n
 		return NULL;
 	for (size_t i = 0; i < m->npeers; i++)
 		bitset_add(bits, m->peers[i]);
-	*list = (struct netmap_list){ .peers = m->peers, .npeers = m->npeers, .bits = bits };
+	*list = (struct netmap_list){ .peers = m->peers,
+				      .npeers = m->npeers,
+				      .bits = bits,
+				      .number = (uint32_t)l->x->nlists++ };
 	return list;
 }
 

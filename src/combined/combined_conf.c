@@ -249,7 +249,12 @@ const struct svc_conf_row combined_conf_rows[] = {
 	LATER("server.authStore", "store of the identity provider"),
 	LATER("server.reverseProxy", "proxies whose word on addresses is taken"),
 	LATER("server.agentNetwork", "prices of agent networks"),
-	LATER("server.supportedSyncMessageVersions", "newest form of the map that is sent"),
+	{ .key = "server.supportedSyncMessageVersions",
+	  .type = CONF_INT,
+	  AT(sync_version),
+	  .preset = "1",
+	  .max = 1,
+	  .help = "newest form of the map sent to agents that know it; 0: the old, larger one" },
 	LATER("server.perAccountSupportedSyncMessageVersions", "the same for single accounts"),
 
 	{ .key = "linnet.legacyPorts",

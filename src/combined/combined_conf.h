@@ -33,6 +33,7 @@ struct combined_conf {
 	const char *relay_secret;
 	bool no_metrics, no_geolite; /* accepted: there is nothing to switch off */
 	/* linnet: */
+	int64_t sync_version;
 	bool legacy_ports;
 	ln_time drain_timeout;
 	int64_t max_connections, max_per_source; /* 0 = the front's default */

@@ -105,6 +105,7 @@ static int start_management(struct combined *s, struct ln_fail *f)
 			   .secret = s->relay_secret,
 			   .ttl = s->conf->relay_ttl },
 		.admin_socket = s->plan->admin_socket,
+		.sync_version = (int)s->conf->sync_version,
 	};
 	s->folder = combined_folder_open(s->conf->data_dir, f);
 	if (s->folder < 0)

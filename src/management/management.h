@@ -37,12 +37,14 @@ struct management_conf {
 	ln_time ephemeral_after;  /* 0 = 10 min without a connection, then deleted */
 	ln_time sweep_every;      /* 0 = 1 min */
 	bool no_fast_path;        /* every Sync gets a full map (spec 6.1) */
+	int sync_version;         /* highest SyncResponse.Version sent to who knows it: 0 or 1 */
 };
 
 struct management_counters {
 	uint64_t logins, registrations, refused; /* refused: any non-OK unary answer or Sync */
 	uint64_t syncs, streams;                 /* streams: open now */
 	uint64_t maps, maps_same, maps_late;     /* sent; not sent because equal; reader was slow */
+	uint64_t components;                     /* of the maps: sent in the component form */
 	uint64_t fast;                           /* Syncs answered without a map */
 	uint64_t refreshes;                      /* of relay tokens, sent on open streams */
 	uint64_t connect_stale, disconnect_stale, store_errors, replays;

@@ -196,6 +196,7 @@ struct management_stream {
 	uint64_t min_serial; /* of the first map */
 	uint64_t sent;       /* serial of the newest map sent */
 	uint64_t last_hash;
+	int32_t format;                 /* SyncResponse.Version it gets at most */
 	bool remember;                  /* fast path: `pending` is worth remembering */
 	bool skip;                      /* fast path: the first answer may be without a map */
 	struct management_fast pending; /* sent, not yet confirmed; serial 0: nothing */

@@ -158,7 +158,9 @@ static bool replayed(struct management_stream *st, struct management_peer *p,
 static void decide_fast(struct management_stream *st, const struct management_peer *p,
 			const struct sync_job *j)
 {
-	const struct management_fast want = { .serial = j->account.serial, .meta = j->meta_hash };
+	const struct management_fast want = { .serial = j->account.serial,
+					      .meta = j->meta_hash,
+					      .format = st->format };
 	const char *go_os = j->has_meta ? j->meta.go_os : NULL;
 	enum management_fast_why why =
 		st->m->conf.no_fast_path ? MANAGEMENT_FAST_OFF
@@ -166,6 +168,7 @@ static void decide_fast(struct management_stream *st, const struct management_pe
 	st->skip = why == MANAGEMENT_FAST_SKIP;
 	st->remember = st->skip || why >= MANAGEMENT_FAST_MISS;
 	st->pending.meta = j->meta_hash;
+	st->pending.format = st->format;
 }
 
 /* What was sent counts only when the peer's transport has it (gap 4). */
@@ -341,6 +344,7 @@ static void sync_message(struct grpc_call *c, struct slice msg)
 	j->store_meta =
 		j->has_meta && (p == NULL || p->fast.serial == 0 || p->fast.meta != j->meta_hash);
 	st->box = j->req.box;
+	st->format = LN_MIN(j->has_meta ? j->meta.sync_version : 0, m->conf.sync_version);
 	st->refs++;
 	store_run(m->store, sync_job, sync_done, j);
 }
@@ -411,6 +415,7 @@ static int send_map(struct management_stream *st, struct mgmt_plan *plan, struct
 	struct management *m = st->m;
 	struct mgmt_servers servers;
 	size_t size;
+	bool components = st->format >= 1 && mgmt_plan_use_components(plan);
 	int r = st->first ? 0 : management_servers(m, a, &servers);
 	if (r == 0)
 		r = mgmt_plan_measure(plan, st->first ? NULL : &servers, &no_deadline, &size);
@@ -421,6 +426,10 @@ static int send_map(struct management_stream *st, struct mgmt_plan *plan, struct
 	management_push_flight(m, st, size);
 	expect(st, plan);
 	m->counters.maps++;
+	m->counters.components += components;
+	log_debug("management", "map sent", LOG_STR("peer", st->id.text),
+		  LOG_UINT("serial", m->snapshot->serial), LOG_UINT("bytes", size),
+		  LOG_STR("form", components ? "components" : "plain"));
 	return 0;
 }
 

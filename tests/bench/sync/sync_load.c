@@ -4,6 +4,7 @@
  * order; each prints one JSON line.
  *
  *	sync_load --url http://10.0.0.1:80 --setup-key K [--peers N] [--at-once N] [--server-pid P]
+ *	          [--sync-version 1]
  *	          [--ca FILE] PHASE...
  *
  *	register   Login of every peer with the setup key
@@ -57,6 +58,7 @@ struct load {
 	const char *setup_key, *ca;
 	pid_t server;
 	unsigned npeers, at_once;
+	int sync_version; /* the agents announce */
 	struct wg_key server_key;
 	struct agent **agents;
 	unsigned nagents;
@@ -140,6 +142,7 @@ static struct mgmt_meta meta_of(const struct agent *a, char host[32])
 		.manufacturer = "",
 		.cloud = "",
 		.environment = "",
+		.sync_version = load.sync_version,
 		.capabilities = 1u << MGMT_CAP_SOURCE_PREFIXES | 1u << MGMT_CAP_IPV6_OVERLAY,
 	};
 }
@@ -573,6 +576,8 @@ static int parse_options(int argc, char **argv)
 			load.npeers = (unsigned)atoi(value_of(argc, argv, &i));
 		else if (strcmp(argv[i], "--at-once") == 0)
 			load.at_once = (unsigned)atoi(value_of(argc, argv, &i));
+		else if (strcmp(argv[i], "--sync-version") == 0)
+			load.sync_version = atoi(value_of(argc, argv, &i));
 		else if (strcmp(argv[i], "--server-pid") == 0)
 			load.server = (pid_t)atoi(value_of(argc, argv, &i));
 		else
