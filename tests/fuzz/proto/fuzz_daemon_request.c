@@ -30,6 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	TRY(config_response);
 	TRY(profile_list);
 	TRY(profile_change);
+	TRY(profile_rename);
 	TRY(profile_id);
 	TRY(active_profile);
 	TRY(features);
