@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "src/plat/fake/fake_wg.h"
 #include "src/plat/plat_filter.h"
 
 #define NETWORKS_MAX 64
@@ -22,6 +23,7 @@ struct plat {
 	size_t nevents;
 	int event_fd;
 	int fail_next;
+	struct fake_wg wg;
 };
 
 static void network_free(struct fake_plat_network *n)
@@ -67,6 +69,11 @@ static struct fake_plat_network *find(const struct plat *p, const char *ifname)
 const struct fake_plat_network *fake_plat_find(const struct plat *p, const char *ifname)
 {
 	return find(p, ifname);
+}
+
+struct fake_wg *fake_plat_wg(struct plat *p)
+{
+	return &p->wg;
 }
 
 void fake_plat_fail_next(struct plat *p, int err)

@@ -8,6 +8,8 @@
 #include "src/plat/plat.h"
 #include "src/plat/plat_diff.h"
 
+struct fake_wg;
+
 struct fake_plat_network {
 	char ifname[PLAT_IFNAME_MAX];
 	unsigned mtu;
@@ -33,3 +35,5 @@ void fake_plat_push_event(struct plat *p, struct plat_event ev);
 /* Would the filter let a new inbound packet pass? Everything passes without a filter. */
 bool fake_plat_passes(const struct plat *p, const char *ifname, const struct ip_addr *source,
 		      uint8_t protocol, uint16_t port);
+/* The kernel's WireGuard of this host (fake_wg.h); there is none until a test says so. */
+struct fake_wg *fake_plat_wg(struct plat *p);

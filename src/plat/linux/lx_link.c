@@ -33,9 +33,9 @@ static bool get_address(const struct nlattr *attr, struct ip_addr *ret)
 
 /* --- links ----------------------------------------------------------------------------------- */
 
-static bool is_tunnel(const struct nlattr *info)
+/* Of IFLA_LINKINFO: is the kind one of these? */
+static bool is_kind(const struct nlattr *info, const char *const *kinds, size_t nkinds)
 {
-	static const char *const kinds[] = { "tun", "wireguard", "dummy" };
 	const struct nlattr *attr;
 	mnl_attr_for_each_nested(attr, info)
 	{
@@ -44,7 +44,7 @@ static bool is_tunnel(const struct nlattr *info)
 		/* Drivers differ in whether they count the terminating zero. */
 		size_t n = mnl_attr_get_payload_len(attr);
 		const char *kind = mnl_attr_get_payload(attr);
-		for (size_t i = 0; i < LN_COUNT(kinds); i++)
+		for (size_t i = 0; i < nkinds; i++)
 			if (strnlen(kind, n) == strlen(kinds[i]) &&
 			    memcmp(kind, kinds[i], strlen(kinds[i])) == 0)
 				return true;
@@ -54,6 +54,8 @@ static bool is_tunnel(const struct nlattr *info)
 
 static int read_link(const struct nlmsghdr *h, void *arg)
 {
+	static const char *const tunnels[] = { "tun", "wireguard", "dummy" };
+	static const char *const wireguard[] = { "wireguard" };
 	struct lx_link *ret = arg;
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
 	if (h->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(h) < sizeof(*ifi))
@@ -64,8 +66,10 @@ static int read_link(const struct nlmsghdr *h, void *arg)
 	mnl_attr_for_each(attr, h, sizeof(*ifi))
 	{
 		bool number = mnl_attr_get_payload_len(attr) == sizeof(uint32_t);
-		if (mnl_attr_get_type(attr) == IFLA_LINKINFO)
-			ret->tunnel = is_tunnel(attr);
+		if (mnl_attr_get_type(attr) == IFLA_LINKINFO) {
+			ret->tunnel = is_kind(attr, tunnels, LN_COUNT(tunnels));
+			ret->wireguard = is_kind(attr, wireguard, LN_COUNT(wireguard));
+		}
 		if (number && mnl_attr_get_type(attr) == IFLA_MTU)
 			ret->mtu = mnl_attr_get_u32(attr);
 		if (number && mnl_attr_get_type(attr) == IFLA_TXQLEN)
@@ -104,6 +108,30 @@ int lx_link_set(struct lx_nl *nl, unsigned ifindex, unsigned mtu, unsigned txque
 		mnl_attr_put_u32(h, IFLA_MTU, mtu);
 	if (txqueuelen != 0)
 		mnl_attr_put_u32(h, IFLA_TXQLEN, txqueuelen);
+	return lx_nl_ask(nl, h);
+}
+
+int lx_link_add_wireguard(struct lx_nl *nl, const char *ifname, unsigned mtu)
+{
+	char buf[LX_NL_REQUEST] __attribute__((aligned(8)));
+	struct nlmsghdr *h = lx_nl_begin(nl, buf, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(h, sizeof(*ifi));
+	ifi->ifi_family = AF_UNSPEC;
+	mnl_attr_put_strz(h, IFLA_IFNAME, ifname);
+	mnl_attr_put_u32(h, IFLA_MTU, mtu);
+	struct nlattr *info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+	mnl_attr_put_strz(h, IFLA_INFO_KIND, "wireguard");
+	mnl_attr_nest_end(h, info);
+	return lx_nl_ask(nl, h);
+}
+
+int lx_link_del(struct lx_nl *nl, unsigned ifindex)
+{
+	char buf[LX_NL_REQUEST] __attribute__((aligned(8)));
+	struct nlmsghdr *h = lx_nl_begin(nl, buf, RTM_DELLINK, 0);
+	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(h, sizeof(*ifi));
+	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_index = (int)ifindex;
 	return lx_nl_ask(nl, h);
 }
 

@@ -18,7 +18,8 @@ struct lx_link {
 	unsigned mtu;
 	unsigned txqueuelen;
 	bool up;
-	bool tunnel; /* of a kind we work on: tun, wireguard, dummy (tests) */
+	bool tunnel;    /* of a kind we work on: tun, wireguard, dummy (tests) */
+	bool wireguard; /* the kernel's own WireGuard */
 };
 
 /* -ENODEV when no interface has that name. */
@@ -26,6 +27,10 @@ LN_MUST_CHECK int lx_link_find(struct lx_nl *nl, const char *ifname, struct lx_l
 /* Changes MTU, queue length (0 = leave either) and administrative state in one request. */
 LN_MUST_CHECK int lx_link_set(struct lx_nl *nl, unsigned ifindex, unsigned mtu, unsigned txqueuelen,
 			      bool up);
+
+/* A link of type wireguard, down. -EOPNOTSUPP: the kernel knows no such type; -EEXIST. */
+LN_MUST_CHECK int lx_link_add_wireguard(struct lx_nl *nl, const char *ifname, unsigned mtu);
+LN_MUST_CHECK int lx_link_del(struct lx_nl *nl, unsigned ifindex);
 
 /* Addresses of the interface without IPv6 link-local ones (those are the kernel's). */
 LN_MUST_CHECK int lx_addr_list(struct lx_nl *nl, unsigned ifindex, struct plat_prefixes *ret);

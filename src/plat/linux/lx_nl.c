@@ -12,10 +12,10 @@
 #define ANSWER_BUFFER 32768 /* what the kernel fills at most per dump message */
 #define ANSWER_LIMIT_SEC 5  /* the kernel answers at once; a lost answer must not hang us */
 
-int lx_nl_open(struct lx_nl *nl, struct ln_fail *f)
+static int open_bus(struct lx_nl *nl, int bus, struct ln_fail *f)
 {
 	*nl = (struct lx_nl){ 0 };
-	nl->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	nl->sock = mnl_socket_open2(bus, SOCK_CLOEXEC);
 	if (nl->sock == NULL)
 		return ln_fail(f, -errno, "cannot open a netlink socket: %s", strerror(errno));
 	if (mnl_socket_bind(nl->sock, 0, MNL_SOCKET_AUTOPID) < 0) {
@@ -31,6 +31,16 @@ int lx_nl_open(struct lx_nl *nl, struct ln_fail *f)
 	(void)setsockopt(mnl_socket_get_fd(nl->sock), SOL_SOCKET, SO_RCVTIMEO, &limit,
 			 sizeof(limit));
 	return 0;
+}
+
+int lx_nl_open(struct lx_nl *nl, struct ln_fail *f)
+{
+	return open_bus(nl, NETLINK_ROUTE, f);
+}
+
+int lx_nl_open_generic(struct lx_nl *nl, struct ln_fail *f)
+{
+	return open_bus(nl, NETLINK_GENERIC, f);
 }
 
 void lx_nl_close(struct lx_nl *nl)

@@ -1,8 +1,9 @@
 #pragma once
 /*
- * One rtnetlink request socket (libmnl), used one request at a time by its owner. A request is
- * built in the caller's buffer, sent, and its acknowledgement or dump is read to the end before the
- * call returns. The kernel's own explanation (extended acknowledgement) is kept in `why`.
+ * One netlink request socket (libmnl), rtnetlink or generic, used one request at a time by its
+ * owner. A request is built in the caller's buffer, sent, and its acknowledgement or dump is read
+ * to the end before the call returns. The kernel's own explanation (extended acknowledgement) is
+ * kept in `why`.
  *
  * Results: 0, -errno of the kernel, or -EINTR when a dump changed underneath (ask again).
  */
@@ -19,6 +20,7 @@ struct lx_nl {
 };
 
 LN_MUST_CHECK int lx_nl_open(struct lx_nl *nl, struct ln_fail *f);
+LN_MUST_CHECK int lx_nl_open_generic(struct lx_nl *nl, struct ln_fail *f);
 void lx_nl_close(struct lx_nl *nl);
 /* Header of a new request in buf (LX_NL_REQUEST bytes, zeroed here). */
 struct nlmsghdr *lx_nl_begin(struct lx_nl *nl, void *buf, uint16_t type, uint16_t flags);

@@ -427,6 +427,10 @@ static int clear_link(struct plat *p, const char *ifname, struct ln_fail *f)
 		return 0; /* a TUN interface goes with its process */
 	if (r < 0)
 		return refused(p, r, f, "find the interface", ifname);
+	if (link.wireguard) { /* that one stays when its process ends */
+		r = lx_link_del(&p->nl, link.ifindex);
+		return r < 0 && r != -ENODEV ? refused(p, r, f, "remove the interface", ifname) : 0;
+	}
 	struct plat_want none = { .up = true };
 	struct lx_network n = { 0 };
 	strncpy(none.ifname, ifname, sizeof(none.ifname) - 1);
