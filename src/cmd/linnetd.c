@@ -26,7 +26,7 @@ enum {
 struct linnetd_conf {
 	const char *daemon_addr, *config, *state_dir, *log_level, *lazy, *filter_table;
 	struct svc_conf_strs log_file;
-	bool multi;
+	bool multi, no_kernel;
 };
 
 static const char *check_addr(const char *text)
@@ -65,6 +65,9 @@ static const struct svc_conf_row linnetd_rows[] = {
 	    "profiles stay up beside each other"),
 	ROW("lazyConn", CONF_STR, lazy, NULL, "NB_LAZY_CONN", "lazy-conn", "on|off", check_lazy,
 	    "overrules the server about connecting at the first packet"),
+	ROW("wgKernelDisabled", CONF_BOOL, no_kernel, "false", "NB_WG_KERNEL_DISABLED",
+	    "wg-kernel-disabled", NULL, NULL,
+	    "WireGuard in user space even where the kernel has it"),
 	ROW("nftablesTable", CONF_STR, filter_table, "netbird", "NB_NFTABLES_TABLE",
 	    "nftables-table", "NAME", NULL, "name of the packet filter's table"),
 };
@@ -198,6 +201,7 @@ static int linnetd_run(struct linnetd *d, const struct linnetd_conf *conf, const
 		.log_file = log_file,
 		.multi = conf->multi,
 		.lazy = linnetd_lazy(conf->lazy),
+		.no_kernel = conf->no_kernel,
 	};
 	log_info("linnetd", "starting", LOG_STR("version", LINNET_VERSION),
 		 LOG_STR("speaks", "NetBird " AGENT_NETBIRD_VERSION));

@@ -1,24 +1,28 @@
 /*
- * A user-space WireGuard device driven from standard input, for tests against other
- * implementations. Usage: uwg_driver IFNAME PORT MTU REKEY_SECONDS PRIVATE_KEY
+ * A WireGuard device of ours driven from standard input, for tests against other implementations.
+ * Usage: uwg_driver IFNAME PORT MTU REKEY_SECONDS PRIVATE_KEY [auto]
+ * It runs in user space; with `auto` where linnetd would run it, in the kernel when that can do it.
  *
  *	peer KEY PSK|- KEEPALIVE PREFIX[,PREFIX...]
  *	endpoint KEY IP:PORT|- INITIATE(0|1)
  *	remove KEY
  *	stats KEY
+ *	expect               a handshake is awaited
+ *	stun IP:PORT         sends a bare binding request
  *
- * Prints "ready PORT", then a line per event or answer. Ends with its input, or on "quit".
+ * Prints "ready PORT kernel|user", then a line per event or answer. Ends with its input, or on
+ *"quit".
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "src/agent/uwg/uwg.h"
+#include "src/agent/wgif/wgif.h"
 
 #define PREFIXES 16
 
 static struct ev_loop *loop;
-static struct uwg *dev;
+static struct wgif *dev;
 static char line[4096];
 static size_t used;
 
@@ -57,7 +61,7 @@ static void peer(char **save)
 	for (char *p; c.nallowed < PREFIXES && (p = strtok_r(NULL, " ,", save)) != NULL;)
 		if (ip_prefix_parse(slice_str(p), &allowed[c.nallowed++]) < 0)
 			exit(2);
-	uwg_peer_set(dev, &c);
+	wgif_peer_set(dev, &c);
 }
 
 static void endpoint(char **save)
@@ -68,7 +72,7 @@ static void endpoint(char **save)
 	const char *initiate = strtok_r(NULL, " ", save);
 	if (to != NULL && to[0] != '-' && ip_ep_parse(slice_str(to), &ep) < 0)
 		exit(2);
-	uwg_peer_endpoint(dev, &k, &ep, initiate != NULL && initiate[0] == '1');
+	wgif_peer_endpoint(dev, &k, &ep, initiate != NULL && initiate[0] == '1');
 }
 
 static void stats(char **save)
@@ -76,7 +80,7 @@ static void stats(char **save)
 	struct wg_key k = key_arg(strtok_r(NULL, " ", save));
 	struct uwg_peer_stats s;
 	char ep[IP_EP_TEXT_MAX] = "-";
-	if (uwg_peer_stats(dev, &k, &s) < 0) {
+	if (wgif_peer_stats(dev, &k, &s) < 0) {
 		printf("stats none\n");
 		return;
 	}
@@ -84,6 +88,15 @@ static void stats(char **save)
 		ip_ep_format(&s.endpoint, ep);
 	printf("stats %s rx=%llu tx=%llu handshake=%d\n", ep, (unsigned long long)s.rx_bytes,
 	       (unsigned long long)s.tx_bytes, s.last_handshake != 0);
+}
+
+static void stun(const char *to)
+{
+	static const uint8_t request[20] = { 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42 };
+	struct ip_ep ep;
+	if (to == NULL || ip_ep_parse(slice_str(to), &ep) < 0)
+		exit(2);
+	printf("sent %d\n", wgif_send(dev, &ep, slice_of(request, sizeof(request))));
 }
 
 static void command(char *text)
@@ -98,9 +111,13 @@ static void command(char *text)
 		endpoint(&save);
 	} else if (strcmp(word, "remove") == 0) {
 		struct wg_key k = key_arg(strtok_r(NULL, " ", &save));
-		uwg_peer_remove(dev, &k);
+		wgif_peer_remove(dev, &k);
 	} else if (strcmp(word, "stats") == 0) {
 		stats(&save);
+	} else if (strcmp(word, "expect") == 0) {
+		wgif_expect(dev);
+	} else if (strcmp(word, "stun") == 0) {
+		stun(strtok_r(NULL, " ", &save));
 	} else {
 		ev_loop_stop(loop);
 	}
@@ -130,8 +147,11 @@ int main(int argc, char **argv)
 	struct ln_fail f = { 0 };
 	struct wg_secret key;
 	struct wg_timers_conf timers = wg_timers_standard;
-	if (argc != 6 || wg_secret_parse(slice_str(argv[5]), &key) < 0) {
-		fprintf(stderr, "usage: uwg_driver IFNAME PORT MTU REKEY_SECONDS PRIVATE_KEY\n");
+	char state[] = "/tmp/uwg-driver-XXXXXX";
+	struct plat *plat;
+	if ((argc != 6 && argc != 7) || wg_secret_parse(slice_str(argv[5]), &key) < 0) {
+		fprintf(stderr,
+			"usage: uwg_driver IFNAME PORT MTU REKEY_SECONDS PRIVATE_KEY [auto]\n");
 		return 2;
 	}
 	timers.rekey_after = atoi(argv[4]) * LN_SEC;
@@ -144,12 +164,13 @@ int main(int argc, char **argv)
 		.timers = &timers,
 	};
 	loop = ev_loop_new();
-	if (uwg_new(loop, &conf, on_event, NULL, &dev, &f) < 0) {
+	if (mkdtemp(state) == NULL || plat_new(state, &plat, &f) < 0 ||
+	    wgif_new(loop, plat, argc == 6, &conf, on_event, NULL, &dev, &f) < 0) {
 		fprintf(stderr, "%s\n", f.text);
 		ev_loop_free(loop);
 		return 1;
 	}
-	printf("ready %u\n", uwg_port(dev));
+	printf("ready %u %s\n", wgif_port(dev), wgif_is_kernel(dev) ? "kernel" : "user");
 	fflush(stdout);
 	struct ev_io io;
 	if (ev_io_init(&io, loop, 0, on_input) < 0)
@@ -157,7 +178,9 @@ int main(int argc, char **argv)
 	ev_io_want(&io, EV_READ);
 	ev_loop_run(loop);
 	ev_io_fini(&io);
-	uwg_free(dev);
+	wgif_free(dev);
+	plat_free(plat);
+	(void)!rmdir(state);
 	ev_loop_free(loop);
 	return 0;
 }

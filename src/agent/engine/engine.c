@@ -224,10 +224,11 @@ static int engine_start_device(struct engine *e, struct ln_fail *f)
 		.port = c->wg_port,
 		.key = &c->key,
 	};
-	err = uwg_new(e->conf.loop, &uc, engine_on_uwg, e, &e->uwg, f);
+	err = wgif_new(e->conf.loop, e->conf.plat, e->conf.no_kernel, &uc, engine_on_uwg, e, &e->wg,
+		       f);
 	if (err < 0)
 		return err;
-	e->local.wg_port = uwg_port(e->uwg);
+	e->local.wg_port = wgif_port(e->wg);
 	if (c->wg_port != 0 && e->local.wg_port != c->wg_port)
 		log_warn("engine", "the WireGuard port is busy, using another",
 			 LOG_UINT("wanted", c->wg_port), LOG_UINT("port", e->local.wg_port));
@@ -284,7 +285,7 @@ void engine_free(struct engine *e)
 	heap_fini(&e->due);
 	map_fini(&e->peers);
 	ice_mux_free(e->mux);
-	uwg_free(e->uwg);
+	wgif_free(e->wg);
 	struct ln_fail f;
 	if (plat_remove(e->conf.plat, e->ifname, e->filter_table, &f) < 0)
 		log_warn("engine", "something of ours stays on this host",
@@ -305,6 +306,7 @@ void engine_sync(struct engine *e, const struct mgmt_sync_response *m)
 bool engine_network_changed(struct engine *e, bool default_route)
 {
 	bool lost = false;
+	wgif_check(e->wg);
 	bool changed = engine_addr_rescan(e, &lost);
 	/* Connections whose packets now leave elsewhere with an address that is not at home there.
 	 */

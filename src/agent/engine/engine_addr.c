@@ -179,7 +179,7 @@ static void engine_addr_drive(struct engine *e)
 	while (stun_query_poll(e->stun, now, mslice_of(buf, sizeof(buf)), &out)) {
 		switch (out.kind) {
 		case STUN_QUERY_SEND:
-			(void)uwg_send(e->uwg, &out.server, out.data);
+			(void)wgif_send(e->wg, &out.server, out.data);
 			break;
 		case STUN_QUERY_MAPPED:
 			news = true;

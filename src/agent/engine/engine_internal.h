@@ -13,7 +13,7 @@
 
 #include "src/agent/engine/engine.h"
 #include "src/agent/signal_client.h"
-#include "src/agent/uwg/uwg.h"
+#include "src/agent/wgif/wgif.h"
 
 #define ENGINE_ALLOWED_MAX 16 /* addresses of one peer */
 #define ENGINE_URIS_MAX STUN_QUERY_SERVERS_MAX
@@ -51,7 +51,7 @@ struct engine {
 	char ifname[PLAT_IFNAME_MAX];
 	char filter_table[32];
 	struct wg_key own;
-	struct uwg *uwg;
+	struct wgif *wg;
 	struct signal_client *signal;
 	char *signal_url;
 	bool signal_tried; /* connected or refused at least once */

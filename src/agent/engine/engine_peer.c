@@ -34,21 +34,21 @@ static void engine_peer_program(struct engine_peer *p)
 	};
 	if (c->has_psk)
 		pc.psk = c->psk;
-	uwg_peer_set(p->engine->uwg, &pc);
+	wgif_peer_set(p->engine->wg, &pc);
 	wg_secret_wipe(&pc.psk);
 }
 
 static void engine_peer_endpoint(struct engine_peer *p, const struct peer_out *out)
 {
-	struct uwg *u = p->engine->uwg;
+	struct wgif *w = p->engine->wg;
 	if (out->reset) {
-		uwg_peer_remove(u, &p->key);
+		wgif_peer_remove(w, &p->key);
 		p->keepalive = out->keepalive;
 		engine_peer_program(p);
 	}
 	/* The endpoint first: a keepalive towards nowhere would ask for the peer again. */
 	if (out->to.addr.family != 0 || !out->reset)
-		uwg_peer_endpoint(u, &p->key, &out->to, out->initiate);
+		wgif_peer_endpoint(w, &p->key, &out->to, out->initiate);
 	if (p->keepalive != out->keepalive) {
 		p->keepalive = out->keepalive;
 		engine_peer_program(p);
@@ -72,7 +72,7 @@ static void engine_peer_sent(void *user, const struct wg_key *to, uint64_t token
 static void engine_peer_datagram(struct engine_peer *p, const struct peer_out *out)
 {
 	struct engine *e = p->engine;
-	int err = uwg_send(e->uwg, &out->to, out->data);
+	int err = wgif_send(e->wg, &out->to, out->data);
 	/* Only what means "this host forbids it"; a missing route to one family is ordinary. */
 	if (err == -EPERM || err == -EACCES)
 		e->local.udp_refused = true;
@@ -84,7 +84,7 @@ static void engine_peer_stats(struct engine_peer *p, ln_time now)
 {
 	struct uwg_peer_stats s;
 	struct peer_wg_stats ws = { 0 };
-	if (uwg_peer_stats(p->engine->uwg, &p->key, &s) == 0) {
+	if (wgif_peer_stats(p->engine->wg, &p->key, &s) == 0) {
 		ws.last_handshake = s.last_handshake;
 		ws.last_data_received = s.last_data_received;
 	}
@@ -98,6 +98,8 @@ static void engine_peer_state(struct engine_peer *p)
 		return;
 	p->state = s;
 	p->changed = ev_wall();
+	if (s != PEER_IDLE)
+		wgif_expect(p->engine->wg);
 	struct peer_info info;
 	peer_conn_info(p->conn, &info);
 	log_info("engine", "peer state", LOG_KEY("peer", &p->key), LOG_STR("name", p->fqdn),
@@ -237,8 +239,8 @@ void engine_peer_remove(struct engine_peer *p)
 	ice_mux_set(e->mux, &p->slot, "", NULL);
 	heap_remove(&e->due, &p->due);
 	map_remove(&e->peers, &p->node);
-	if (e->uwg != NULL)
-		uwg_peer_remove(e->uwg, &p->key);
+	if (e->wg != NULL)
+		wgif_peer_remove(e->wg, &p->key);
 	peer_conn_free(p->conn);
 	box_key_wipe(&p->box);
 	free(p->fqdn);

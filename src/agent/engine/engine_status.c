@@ -43,7 +43,7 @@ static void engine_status_peer(struct engine_peer *p, struct arena *a,
 	struct peer_info info;
 	struct uwg_peer_stats s = { 0 };
 	peer_conn_info(p->conn, &info);
-	if (uwg_peer_stats(p->engine->uwg, &p->key, &s) < 0)
+	if (wgif_peer_stats(p->engine->wg, &p->key, &s) < 0)
 		s = (struct uwg_peer_stats){ 0 };
 	*ret = (struct daemon_peer_state){
 		.ip = engine_status_ip(a, &p->v4),
@@ -141,6 +141,7 @@ int engine_status(struct engine *e, struct arena *a, struct daemon_status_respon
 	ret->fqdn = arena_strdup(a, e->fqdn);
 	ret->wg_port = e->local.wg_port;
 	ret->lazy = e->lazy;
+	ret->kernel_interface = wgif_is_kernel(e->wg);
 	ret->signal.url = arena_strdup(a, e->signal_url);
 	ret->signal.connected = signal_client_connected(e->signal);
 	ret->signal.error = ret->signal.connected ? "" : arena_strdup(a, e->signal_error);
