@@ -327,6 +327,67 @@ def test_stun_reaches_the_owner(lab):
     assert lab.driver.count("stun") == 1
 
 
+def test_nobody_has_the_address(lab):
+    """Whoever asks for an address of no peer is told at once, in both families."""
+    lab.start_ours()
+    for address in ("10.77.0.77", "fd77::77"):
+        out = lab.inside(lab.ours, "ping", "-c", "2", "-i", "0.1", "-W", "3", address, check=False)
+        assert "nreachable" in out, out
+
+
+UDP_RECEIVER = """
+import socket, sys
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+s.bind(("::", 7777))
+s.settimeout(5)
+print("ready", flush=True)
+got = 0
+try:
+    while got < int(sys.argv[1]):
+        data = s.recv(2000)
+        number = int.from_bytes(data[:4], "big")
+        assert number == got, (number, got)
+        assert data[4:] == bytes((number + i) % 256 for i in range(len(data) - 4)), number
+        assert len(data) == (1000 if number % 25 else 301), (number, len(data))
+        got += 1
+finally:
+    print("got", got, flush=True)
+"""
+UDP_SENDER = """
+import socket, sys, time
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.connect((sys.argv[1], 7777))
+for number in range(int(sys.argv[2])):
+    size = 1000 if number % 25 else 301
+    s.send(number.to_bytes(4, "big") + bytes((number + i) % 256 for i in range(size - 4)))
+    if number % 100 == 99:
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("address", ["::ffff:10.77.0.1", "fd77::1"])
+def test_datagrams_keep_their_borders(lab, address):
+    """Joined on the way into our interface and cut again by the kernel: sizes, content and order stay."""
+    lab.start_ours()
+    other = Driver(lab.theirs, lab.key[lab.theirs], 51820, 120)
+    count = 2000
+    try:
+        lab.addresses(lab.theirs, "wgo0", 2)
+        lab.our_peer()
+        other.tell(f"peer {lab.pub[lab.ours]} - 0 10.77.0.1/32,fd77::1/128")
+        other.tell(f"endpoint {lab.pub[lab.ours]} 192.0.2.1:51820 1")
+        assert lab.ping(lab.theirs, "10.77.0.1", 2) == 2
+        receiver = subprocess.Popen(["ip", "netns", "exec", lab.ours, "python3", "-c", UDP_RECEIVER, str(count)],
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert receiver.stdout.readline() == "ready\n"
+        lab.inside(lab.theirs, "python3", "-c", UDP_SENDER, address, str(count))
+        out, _ = receiver.communicate(timeout=20)
+        assert f"got {count}" in out, out
+    finally:
+        other.close()
+
+
 def test_interface_taken_away(lab):
     lab.start_ours()
     lab.ip(lab.ours, "link", "del", "wgo0")

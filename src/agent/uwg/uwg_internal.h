@@ -35,6 +35,10 @@
 #define UWG_TUN_ROOM (65536 + 64) /* a super-packet with its header */
 #define UWG_RX_MSGS 8             /* datagrams, each perhaps many joined by UDP_GRO, per call */
 #define UWG_RX_ROOM 65536
+#define UWG_RX_SHORT 512 /* read of each when nearly everything is thrown away */
+#define UWG_SHED_HALF 50 /* percent of the socket's buffer, from which half of it is thrown away   \
+			  */
+#define UWG_SHED_MOST 75 /* and nearly all of every second read */
 #define UWG_RX_SLOTS 512
 #define UWG_SOCKET_BUFFER (7 << 20)
 #define UWG_ROUNDS 16        /* turns of both directions before the mail is looked at again */
@@ -65,11 +69,19 @@ struct uwg_datagrams {
 	struct mslice b[UWG_RX_MSGS];
 	size_t segment[UWG_RX_MSGS]; /* size of the pieces, the last may be shorter */
 	struct ip_ep from[UWG_RX_MSGS];
+	bool drop[UWG_RX_MSGS]; /* false; for the one who sheds */
 	size_t n;
+	bool full; /* as many were read as could be */
 };
 
-/* Reads what is there, at most UWG_RX_MSGS, into room of UWG_RX_ROOM bytes each. */
-void uwg_sock_recv(const struct uwg_sock *s, uint8_t *room, struct uwg_datagrams *ret);
+/*
+ * Reads what is there, at most UWG_RX_MSGS, into room of UWG_RX_ROOM bytes each. Of what is longer
+ * than `each` bytes, only the messages that lie within them whole are given.
+ */
+void uwg_sock_recv(const struct uwg_sock *s, uint8_t *room, size_t each, struct uwg_datagrams *ret);
+
+/* How full the socket's buffer is, in percent. */
+unsigned uwg_sock_fill(const struct uwg_sock *s);
 
 /* --- TUN -------------------------------------------------------------------------------------- */
 
@@ -78,6 +90,8 @@ LN_MUST_CHECK int uwg_tun_open(const char *name, unsigned mtu, char ret_name[IF_
 			       bool *ret_udp, struct ln_fail *f);
 /* 0 or -errno; a packet the kernel does not like is no error. */
 LN_MUST_CHECK int uwg_tun_write(int fd, const struct wg_merge_item *it);
+/* A packet of our own making, checksums finished. */
+LN_MUST_CHECK int uwg_tun_write_one(int fd, struct slice packet);
 
 /* --- mail ------------------------------------------------------------------------------------- */
 
@@ -152,6 +166,8 @@ struct uwg {
 	ln_time stats_due; /* LN_TIME_NEVER: nothing changed since the last copy */
 	bool stop;
 	bool failed;
+	ln_time answers_full; /* bucket of ICMP answers */
+	uint64_t shed; /* bytes received and not looked at, since the last copy of the statistics */
 	size_t stride; /* of tx_room */
 	uint8_t *tun_room;
 	uint8_t *tx_room;

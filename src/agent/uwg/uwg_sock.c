@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <string.h>
@@ -240,6 +241,8 @@ void uwg_sock_send(struct uwg_sock v[2], const struct wg_tx *tx, size_t n)
 
 /* --- receiving -------------------------------------------------------------------------------- */
 
+/* Of one datagram, or of those the kernel joined. A datagram cut off by us has no end to speak of.
+ */
 static size_t segment_of(struct msghdr *h, size_t n)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c)) {
@@ -250,10 +253,10 @@ static size_t segment_of(struct msghdr *h, size_t n)
 		if (size > 0)
 			return (size_t)size;
 	}
-	return n;
+	return (h->msg_flags & MSG_TRUNC) != 0 ? n + 1 : n;
 }
 
-void uwg_sock_recv(const struct uwg_sock *s, uint8_t *room, struct uwg_datagrams *ret)
+void uwg_sock_recv(const struct uwg_sock *s, uint8_t *room, size_t each, struct uwg_datagrams *ret)
 {
 	struct mmsghdr msg[UWG_RX_MSGS];
 	struct iovec iov[UWG_RX_MSGS];
@@ -266,7 +269,7 @@ void uwg_sock_recv(const struct uwg_sock *s, uint8_t *room, struct uwg_datagrams
 
 	ret->n = 0;
 	for (unsigned i = 0; i < UWG_RX_MSGS; i++) {
-		iov[i] = (struct iovec){ room + (size_t)i * UWG_RX_ROOM, UWG_RX_ROOM };
+		iov[i] = (struct iovec){ room + (size_t)i * UWG_RX_ROOM, each };
 		msg[i].msg_hdr = (struct msghdr){
 			.msg_name = &from[i],
 			.msg_namelen = sizeof(from[i]),
@@ -277,13 +280,29 @@ void uwg_sock_recv(const struct uwg_sock *s, uint8_t *room, struct uwg_datagrams
 		};
 	}
 	int r = recvmmsg(s->fd, msg, UWG_RX_MSGS, 0, NULL);
+	ret->full = r == UWG_RX_MSGS;
 	for (int i = 0; i < r; i++) {
 		size_t n = msg[i].msg_len;
 		if (n == 0 ||
 		    ip_ep_from_sockaddr((struct sockaddr *)&from[i], &ret->from[ret->n]) < 0)
 			continue;
-		ret->b[ret->n] = mslice_of(iov[i].iov_base, n);
 		ret->segment[ret->n] = segment_of(&msg[i].msg_hdr, n);
+		if ((msg[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) /* what is left of whole ones */
+			n = n / ret->segment[ret->n] * ret->segment[ret->n];
+		if (n == 0)
+			continue;
+		ret->b[ret->n] = mslice_of(iov[i].iov_base, n);
+		ret->drop[ret->n] = false;
 		ret->n++;
 	}
+}
+
+unsigned uwg_sock_fill(const struct uwg_sock *s)
+{
+	uint32_t mem[SK_MEMINFO_VARS];
+	socklen_t n = sizeof(mem);
+	if (getsockopt(s->fd, SOL_SOCKET, SO_MEMINFO, mem, &n) != 0 ||
+	    n < (SK_MEMINFO_RCVBUF + 1) * sizeof(mem[0]) || mem[SK_MEMINFO_RCVBUF] == 0)
+		return 0;
+	return (unsigned)((uint64_t)mem[SK_MEMINFO_RMEM_ALLOC] * 100 / mem[SK_MEMINFO_RCVBUF]);
 }

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "lib/stun/stun_msg.h"
+#include "lib/wg/wg_icmp.h"
+#include "lib/wg/wg_shed.h"
 #include "lib/wg/wg_split.h"
 
 #include "src/agent/uwg/uwg_internal.h"
@@ -12,6 +14,8 @@
 
 #define STATS_EVERY LN_SEC
 #define WALL_EVERY LN_SEC
+#define ANSWER_EVERY (20 * LN_MSEC) /* ICMP answers: fifty a second, after a burst of ten */
+#define ANSWER_BURST 10
 
 static void fail(struct uwg *u, int err)
 {
@@ -85,12 +89,37 @@ static void take_relayed(struct uwg *u)
 	}
 }
 
+/* A bucket of ICMP answers, so that a scan of addresses does not become a second one. */
+static bool may_answer(struct uwg *u)
+{
+	ln_time full = LN_MAX(u->answers_full, u->now) + ANSWER_EVERY;
+	if (full - u->now > ANSWER_BURST * ANSWER_EVERY)
+		return false;
+	u->answers_full = full;
+	return true;
+}
+
+/* Nobody has the address: whoever asked for it is told. */
+static void answer_unreachable(struct uwg *u, const struct wg_tx *tx)
+{
+	uint8_t room[WG_ICMP_MAX];
+	size_t n = wg_icmp_unreachable(slice_of(tx->msg + WG_MSG_DATA_HEADER_LEN, tx->inner), room);
+	if (n == 0 || !may_answer(u))
+		return;
+	int r = uwg_tun_write_one(u->tun, slice_of(room, n));
+	if (r < 0)
+		fail(u, r);
+}
+
 static void flush_tx(struct uwg *u)
 {
 	if (u->ntx == 0)
 		return;
 	wg_dev_seal(u->dev, u->now, u->tx, u->ntx);
 	take_relayed(u);
+	for (size_t i = 0; i < u->ntx; i++)
+		if (u->tx[i].err == LN_E_NOTFOUND)
+			answer_unreachable(u, &u->tx[i]);
 	uwg_sock_send(u->sock, u->tx, u->ntx);
 	u->ntx = 0;
 	packets_moved(u);
@@ -174,20 +203,43 @@ static bool pass_stun(struct uwg *u, struct slice b, const struct ip_ep *from)
 	return true;
 }
 
-static bool sock_in(struct uwg *u, const struct uwg_sock *s)
+/*
+ * More arrives than we open. Half of it goes unseen, before it costs anything, so that the socket's
+ * buffer stays short: what is not of the flood finds room in it and does not wait long.
+ */
+static void shed(struct uwg *u, struct uwg_datagrams *d)
 {
-	struct uwg_datagrams d;
+	struct wg_shed_item v[UWG_RX_MSGS];
+	size_t bytes = 0;
+	for (size_t i = 0; i < d->n; i++) {
+		v[i] = (struct wg_shed_item){
+			.from = &d->from[i],
+			.bytes = d->b[i].n,
+			.needed = wg_msg_type(
+					  slice_of(d->b[i].p, LN_MIN(d->segment[i], d->b[i].n))) !=
+				  WG_MSG_DATA,
+		};
+		bytes += d->b[i].n;
+	}
+	wg_shed(v, d->n, bytes / 2);
+	for (size_t i = 0; i < d->n; i++) {
+		d->drop[i] = v[i].drop;
+		u->shed += v[i].drop ? d->b[i].n : 0;
+	}
+}
+
+static void hand_on(struct uwg *u, const struct uwg_datagrams *d)
+{
 	size_t n = 0;
-	if (s->fd < 0)
-		return false;
-	uwg_sock_recv(s, u->rx_room, &d);
-	for (size_t i = 0; i < d.n; i++) {
-		for (size_t at = 0; at < d.b[i].n; at += d.segment[i]) {
+	for (size_t i = 0; i < d->n; i++) {
+		/* A shorter one at the end of a joined buffer is not of the flood: it stays. */
+		size_t at = d->drop[i] ? d->b[i].n / d->segment[i] * d->segment[i] : 0;
+		for (; at < d->b[i].n; at += d->segment[i]) {
 			struct mslice m =
-				mslice_of(d.b[i].p + at, LN_MIN(d.segment[i], d.b[i].n - at));
-			if (pass_stun(u, slice_from(m), &d.from[i]))
+				mslice_of(d->b[i].p + at, LN_MIN(d->segment[i], d->b[i].n - at));
+			if (pass_stun(u, slice_from(m), &d->from[i]))
 				continue;
-			u->rx[n++] = (struct wg_rx){ .msg = m, .from = &d.from[i] };
+			u->rx[n++] = (struct wg_rx){ .msg = m, .from = &d->from[i] };
 			if (n == UWG_RX_SLOTS) {
 				flush_rx(u, n);
 				n = 0;
@@ -195,7 +247,24 @@ static bool sock_in(struct uwg *u, const struct uwg_sock *s)
 		}
 	}
 	flush_rx(u, n);
-	return d.n == UWG_RX_MSGS;
+}
+
+static bool sock_in(struct uwg *u, const struct uwg_sock *s)
+{
+	struct uwg_datagrams d;
+	if (s->fd < 0)
+		return false;
+	uwg_sock_recv(s, u->rx_room, UWG_RX_ROOM, &d);
+	unsigned fill = d.full ? uwg_sock_fill(s) : 0;
+	if (fill >= UWG_SHED_HALF)
+		shed(u, &d);
+	hand_on(u, &d);
+	if (fill >= UWG_SHED_MOST) {
+		/* The kernel throws away what does not fit without copying it. */
+		uwg_sock_recv(s, u->rx_room, UWG_RX_SHORT, &d);
+		hand_on(u, &d);
+	}
+	return d.full;
 }
 
 /* --- mail and statistics ---------------------------------------------------------------------- */
@@ -266,6 +335,9 @@ static void copy_stats(struct uwg *u)
 	struct wg_key key;
 	struct wg_peer_stats s;
 	u->stats_due = LN_TIME_NEVER;
+	if (u->shed != 0)
+		log_debug("uwg", "more arrived than could be opened", LOG_UINT("bytes", u->shed));
+	u->shed = 0;
 	pthread_mutex_lock(&u->stats_lock);
 	while (wg_dev_next_changed(u->dev, &key, &s)) {
 		struct map_node *n = map_find(&u->stats, slice_of(key.b, sizeof(key.b)));

@@ -76,24 +76,41 @@ int uwg_tun_open(const char *name, unsigned mtu, char ret_name[IF_NAMESIZE], boo
 	return fd;
 }
 
+/* EIO: the interface is down; EINVAL: this packet; EAGAIN, ENOBUFS: the kernel is full. */
+static int write_iov(int fd, const struct iovec *iov, unsigned n)
+{
+	ssize_t r;
+	do
+		r = writev(fd, iov, (int)n);
+	while (r < 0 && errno == EINTR);
+	return r < 0 && errno == EBADFD ? -errno : 0;
+}
+
+/* writev() only reads, but its iovec has no const. */
+static struct iovec iovec_of(struct slice s)
+{
+	union {
+		const uint8_t *in;
+		void *out;
+	} p = { .in = s.p };
+
+	return (struct iovec){ .iov_base = p.out, .iov_len = s.n };
+}
+
 int uwg_tun_write(int fd, const struct wg_merge_item *it)
 {
 	struct iovec iov[1 + WG_MERGE_PARTS];
 	struct wg_vnet vnet = it->vnet;
 	iov[0] = (struct iovec){ .iov_base = &vnet, .iov_len = sizeof(vnet) };
-	for (unsigned i = 0; i < it->nparts; i++) {
-		/* writev() only reads, but its iovec has no const. */
-		union {
-			const uint8_t *in;
-			void *out;
-		} p = { .in = it->part[i].p };
+	for (unsigned i = 0; i < it->nparts; i++)
+		iov[1 + i] = iovec_of(it->part[i]);
+	return write_iov(fd, iov, 1 + it->nparts);
+}
 
-		iov[1 + i] = (struct iovec){ .iov_base = p.out, .iov_len = it->part[i].n };
-	}
-	ssize_t r;
-	do
-		r = writev(fd, iov, (int)(1 + it->nparts));
-	while (r < 0 && errno == EINTR);
-	/* EIO: the interface is down; EINVAL: this packet; EAGAIN, ENOBUFS: the kernel is full. */
-	return r < 0 && errno == EBADFD ? -errno : 0;
+int uwg_tun_write_one(int fd, struct slice packet)
+{
+	struct wg_vnet vnet = { 0 };
+	const struct iovec iov[] = { { .iov_base = &vnet, .iov_len = sizeof(vnet) },
+				     iovec_of(packet) };
+	return write_iov(fd, iov, 2);
 }
