@@ -1,0 +1,158 @@
+#!/usr/bin/python3
+"""Relays side by side under the same load: linnet, NetBird's, and coturn doing the job as TURN.
+
+Usage: run.py [--kinds linnet,netbird] [--pairs 1,10] [--tls] [--seconds 4] [--idle 1000] [--rounds 1]
+
+JSON lines: kind, tls, what (pairs=N, delay, idle), kpps, gbit_s, cpu_s_per_gb of the relay, p50/p99 in ms,
+KiB of resident memory per idle connection. The relay runs on one core, the generator on another (--spread:
+wherever the system puts them). NETBIRD_RELAY_BIN names NetBird's relay; linnet comes from $LINNET_BIN or build/.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+BIN = pathlib.Path(os.environ.get("LINNET_BIN") or next(
+    (ROOT / "build" / n for n in ("rel", "dev") if (ROOT / "build" / n / "linnet-server").exists()), "."))
+SECRET = "bench-secret"
+HERTZ = os.sysconf("SC_CLK_TCK")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def certificate(folder):
+    pem, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+                    "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-out", pem, "-keyout", key],
+                   check=True, capture_output=True)
+    return pem, key
+
+
+class Relay:
+    def __init__(self, kind, tls, folder, spread):
+        self.kind, self.tls, self.port = kind, tls, free_port()
+        scheme = "rels" if tls else "rel"
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
+        pin = [] if spread else ["taskset", "-c", "0"]
+        env = dict(os.environ)
+        if kind == "linnet":
+            argv = [BIN / "linnet-server", "relay", "--listen", f"127.0.0.1:{self.port}", "--relay-exposed-address",
+                    self.url, "--auth-secret", SECRET, "--log-level", "warn", "--log-file", "console"]
+            argv += ["--cert-file", folder / "cert.pem", "--cert-key", folder / "key.pem"] if tls else []
+            env["LINNET_MAX_PER_SOURCE"] = "1000000"
+        else:
+            argv = [os.environ["NETBIRD_RELAY_BIN"], "--listen-address", f"127.0.0.1:{self.port}", "--exposed-address",
+                    self.url, "--auth-secret", SECRET, "--log-level", "error", "--metrics-port", str(free_port()),
+                    "--health-listen-address", f"127.0.0.1:{free_port()}"]
+            argv += ["--tls-cert-file", folder / "cert.pem", "--tls-key-file", folder / "key.pem"] if tls else []
+        self.log = open(folder / f"{kind}.log", "ab")
+        self.process = subprocess.Popen([*pin, *map(str, argv)], stdout=self.log, stderr=self.log, env=env)
+        for _ in range(200):
+            if self.process.poll() is not None:
+                raise SystemExit(f"{kind} ended at once: {(folder / f'{kind}.log').read_text()[-800:]}")
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise SystemExit(f"{kind} does not listen")
+
+    def cpu(self):
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / HERTZ
+
+    def rss_kib(self):
+        return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{self.process.pid}/status").read_text()).group(1))
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+def generator(relay, spread, *words):
+    pin = [] if spread else ["taskset", "-c", "1"]
+    argv = [*pin, BIN / "tests/bench/relay_load", "--url", relay.url, "--secret", SECRET, *words]
+    return [str(a) for a in argv + (["--tls"] if relay.tls else [])]
+
+
+def load(relay, args, *words):
+    before = relay.cpu()
+    done = subprocess.run(generator(relay, args.spread, *words), capture_output=True, text=True, timeout=120)
+    used = relay.cpu() - before
+    if done.returncode != 0:
+        return {"error": done.stderr.strip()[-300:]}
+    row = json.loads(done.stdout)
+    row["cpu_s_per_gb"] = round(used / (row.pop("payload_bytes") / 1e9), 3)
+    return row
+
+
+def idle(relay, args):
+    before = relay.rss_kib()
+    process = subprocess.Popen(generator(relay, args.spread, "--idle", "--pairs", args.idle // 2), stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+    begun = time.monotonic()
+    if process.stdout.readline() != "ready\n":
+        process.wait()
+        return {"error": "not all connected"}
+    took = time.monotonic() - begun
+    time.sleep(2)
+    used = relay.rss_kib() - before
+    process.stdin.close()
+    process.wait(30)
+    return {"connections": args.idle, "kib_per_connection": round(used / args.idle, 2), "connected_in_s": round(took, 2)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--kinds", default="linnet,netbird")
+    parser.add_argument("--pairs", default="1,10")
+    parser.add_argument("--size", type=int, default=1200)
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--idle", type=int, default=1000)
+    parser.add_argument("--rate", type=int, default=10000)
+    parser.add_argument("--tls", action="store_true")
+    parser.add_argument("--spread", action="store_true")
+    args = parser.parse_args()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="relay-bench-"))
+    certificate(folder)
+    for _ in range(args.rounds):
+        for kind in args.kinds.split(","):
+            if kind == "netbird" and not os.environ.get("NETBIRD_RELAY_BIN"):
+                print(json.dumps({"kind": kind, "skipped": "NETBIRD_RELAY_BIN is not set"}), flush=True)
+                continue
+            relay = Relay(kind, args.tls, folder, args.spread)
+            try:
+                steps = [(f"pairs={n}", lambda n=n: load(relay, args, "--pairs", n, "--size", args.size, "--seconds",
+                                                          args.seconds)) for n in args.pairs.split(",") if n != "0"]
+                if args.rate:
+                    steps.append((f"delay at {args.rate}/s", lambda: load(
+                        relay, args, "--rate", args.rate, "--size", args.size, "--seconds", args.seconds)))
+                if args.idle:
+                    steps.insert(0, ("idle", lambda: idle(relay, args)))
+                for what, step in steps:
+                    print(json.dumps({"kind": kind, "tls": args.tls, "what": what, **step()}), flush=True)
+            finally:
+                relay.stop()
+    shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
