@@ -275,6 +275,11 @@ struct net_tls *net_tls_new(struct net_tls_ctx *c, const char *host)
 	return t;
 }
 
+void net_tls_without_alpn(struct net_tls *t)
+{
+	SSL_set_alpn_protos(t->ssl, NULL, 0);
+}
+
 void net_tls_free(struct net_tls *t)
 {
 	if (t == NULL)

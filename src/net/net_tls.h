@@ -33,6 +33,8 @@ void net_tls_ctx_free(struct net_tls_ctx *c);
  */
 struct net_tls *net_tls_new(struct net_tls_ctx *c, const char *host);
 void net_tls_free(struct net_tls *t);
+/* Client, before the start: asks for no protocol (relays speak HTTP/1.1 and no ALPN). */
+void net_tls_without_alpn(struct net_tls *t);
 
 /* Client: emits the first flight. Server: nothing. LN_E_AUTH on failure. */
 LN_MUST_CHECK int net_tls_start(struct net_tls *t, struct str *out);

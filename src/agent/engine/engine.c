@@ -118,6 +118,7 @@ static void engine_on_uwg(void *user, const struct uwg_event *ev)
 			  LOG_EP("to", &ev->from), LOG_ERRNO(ev->err));
 		break;
 	case UWG_EV_RELAY:
+		engine_relay_packets(e, ev->data);
 		break;
 	case UWG_EV_DOWN:
 		engine_say(e, ENGINE_EV_RESTART, "the network interface is gone");
@@ -256,6 +257,7 @@ int engine_new(const struct engine_conf *conf, const struct mgmt_login_response 
 	e->local.signal_down = true;
 	engine_set_self(e, &login->self);
 	engine_addr_init(e);
+	engine_relay_init(e);
 	/* The network is slow and the device is not: dial first. */
 	err = engine_start_signal(e, &login->servers.signal, f);
 	if (err == 0)
@@ -267,6 +269,7 @@ int engine_new(const struct engine_conf *conf, const struct mgmt_login_response 
 	e->lazy = login->self.lazy_connections;
 	(void)engine_addr_rescan(e, NULL);
 	engine_addr_set_servers(e, &login->servers);
+	engine_relay_set_servers(e, &login->servers);
 	log_info("engine", "network interface is up", LOG_STR("interface", e->ifname),
 		 LOG_IP("address", &e->address.addr), LOG_UINT("port", e->local.wg_port));
 	*ret = e;
@@ -280,6 +283,7 @@ void engine_free(struct engine *e)
 	signal_client_free(e->signal);
 	engine_addr_fini(e);
 	engine_map_fini(e);
+	engine_relay_fini(e);
 	ev_timer_fini(&e->timer);
 	ev_timer_fini(&e->filter_watch);
 	heap_fini(&e->due);
@@ -297,8 +301,10 @@ void engine_free(struct engine *e)
 
 void engine_sync(struct engine *e, const struct mgmt_sync_response *m)
 {
-	if (m->has_servers)
+	if (m->has_servers) {
 		engine_addr_set_servers(e, &m->servers);
+		engine_relay_set_servers(e, &m->servers);
+	}
 	if (m->has_map)
 		engine_map_apply(e, &m->map);
 }
@@ -326,6 +332,8 @@ bool engine_network_changed(struct engine *e, bool default_route)
 		engine_peer_reset_all(e, true);
 	if (lost || moved)
 		signal_client_redial(e->signal);
+	if (lost || moved)
+		relay_client_redial(e->relay);
 	return lost || moved;
 }
 

@@ -2,7 +2,7 @@
 /*
  * The inside of the engine, for the files of src/agent/engine only: engine.c (life, events, host),
  * engine_peer.c (peers and their cores), engine_map.c (network maps), engine_addr.c (our own
- * addresses and STUN), engine_status.c.
+ * addresses and STUN), engine_relay.c, engine_status.c.
  */
 #include "lib/base/heap.h"
 #include "lib/base/map.h"
@@ -12,6 +12,7 @@
 #include "lib/stun/stun_query.h"
 
 #include "src/agent/engine/engine.h"
+#include "src/agent/relay_client.h"
 #include "src/agent/signal_client.h"
 #include "src/agent/wgif/wgif.h"
 
@@ -27,6 +28,9 @@ struct engine_peer {
 	struct wg_key key;
 	struct box_key box;
 	struct peer_conn *conn;
+	struct relay_peer *relay; /* null: none wanted, or refused */
+	struct ip_ep relay_ep;    /* stands for it in WireGuard; family 0 none */
+	unsigned relay_slot;
 	struct ip_addr v4, v6;
 	struct ip_prefix allowed[ENGINE_ALLOWED_MAX];
 	size_t nallowed;
@@ -35,7 +39,8 @@ struct engine_peer {
 	uint16_t keepalive; /* as programmed */
 	ln_wall changed;    /* of the state, for status */
 	enum peer_state state;
-	bool marked; /* while a map is applied */
+	enum peer_path path; /* as last logged */
+	bool marked;         /* while a map is applied */
 };
 
 struct engine_offline { /* known to the map, unreachable: status only */
@@ -70,6 +75,9 @@ struct engine {
 	struct plat_rule *rules;
 	size_t nrules;
 	bool allow_all;
+
+	struct relay_client *relay;
+	struct engine_peer **relay_slots; /* by the last two bytes of relay_ep */
 
 	/* peers */
 	struct map peers;
@@ -112,6 +120,17 @@ void engine_peer_due(struct ev_timer *t);
 void engine_peer_local_changed(struct engine *e);
 void engine_peer_restart_all(struct engine *e);
 void engine_peer_reset_all(struct engine *e, bool at_once);
+
+/* engine_relay.c */
+void engine_relay_init(struct engine *e);
+void engine_relay_fini(struct engine *e); /* before the peers go */
+void engine_relay_set_servers(struct engine *e, const struct mgmt_servers *s);
+void engine_relay_add(struct engine_peer *p); /* sets relay_ep */
+void engine_relay_remove(struct engine_peer *p);
+void engine_relay_open(struct engine_peer *p, const struct peer_out *out);
+void engine_relay_close(struct engine_peer *p);
+/* What the device sent to relay endpoints. */
+void engine_relay_packets(struct engine *e, struct slice batch);
 
 /* engine_map.c */
 void engine_map_apply(struct engine *e, const struct netmap *m);

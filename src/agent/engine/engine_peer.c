@@ -94,14 +94,16 @@ static void engine_peer_stats(struct engine_peer *p, ln_time now)
 static void engine_peer_state(struct engine_peer *p)
 {
 	enum peer_state s = peer_conn_state(p->conn);
-	if (s == p->state)
-		return;
-	p->state = s;
-	p->changed = ev_wall();
-	if (s != PEER_IDLE)
-		wgif_expect(p->engine->wg);
 	struct peer_info info;
 	peer_conn_info(p->conn, &info);
+	if (s == p->state && info.path == p->path)
+		return;
+	if (s != p->state)
+		p->changed = ev_wall();
+	p->state = s;
+	p->path = info.path;
+	if (s != PEER_IDLE)
+		wgif_expect(p->engine->wg);
 	log_info("engine", "peer state", LOG_KEY("peer", &p->key), LOG_STR("name", p->fqdn),
 		 LOG_STR("state", peer_state_name(s)), LOG_STR("reason", info.reason));
 	engine_say(p->engine, ENGINE_EV_STATUS, "");
@@ -132,8 +134,11 @@ static void engine_peer_output(struct engine_peer *p, const struct peer_out *out
 		engine_peer_stats(p, now);
 		break;
 	case PEER_OUT_RELAY_OPEN:
+		engine_relay_open(p, out);
+		break;
 	case PEER_OUT_RELAY_CLOSE:
-		break; /* comes with an address in peer_conn_conf.relay_ep only */
+		engine_relay_close(p);
+		break;
 	}
 }
 
@@ -200,6 +205,7 @@ static struct peer_conn *engine_peer_conn(struct engine *e, const struct engine_
 		.local = &e->local,
 		.version = AGENT_NETBIRD_VERSION,
 		.lazy = engine_peer_may_sleep(e, p->version),
+		.relay_ep = p->relay_ep,
 		.noverlay = e->noverlay,
 	};
 	memcpy(c.overlay, e->overlay, sizeof(e->overlay));
@@ -228,6 +234,7 @@ struct engine_peer *engine_peer_add(struct engine *e, const struct netmap_peer *
 	heap_node_init(&p->due);
 	map_insert(&e->peers, &p->node, slice_of(p->key.b, sizeof(p->key.b)));
 	engine_peer_program(p);
+	engine_relay_add(p);
 	p->conn = engine_peer_conn(e, p);
 	p->state = peer_conn_state(p->conn);
 	return p;
@@ -237,6 +244,7 @@ void engine_peer_remove(struct engine_peer *p)
 {
 	struct engine *e = p->engine;
 	ice_mux_set(e->mux, &p->slot, "", NULL);
+	engine_relay_remove(p);
 	heap_remove(&e->due, &p->due);
 	map_remove(&e->peers, &p->node);
 	if (e->wg != NULL)

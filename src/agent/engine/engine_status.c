@@ -3,6 +3,8 @@
 
 #include "src/agent/engine/engine_internal.h"
 
+#define ENGINE_STATUS_RELAYS 32
+
 static const char *engine_status_ip(struct arena *a, const struct ip_addr *ip)
 {
 	char text[IP_TEXT_MAX];
@@ -61,14 +63,19 @@ static void engine_status_peer(struct engine_peer *p, struct arena *a,
 	};
 	if (info.state != PEER_CONNECTED)
 		return;
+	ret->last_handshake = s.last_handshake_wall;
+	ret->rx_bytes = (int64_t)s.rx_bytes;
+	ret->tx_bytes = (int64_t)s.tx_bytes;
+	if (info.relay_up)
+		ret->relay_address = arena_strdup(a, info.relay_url);
+	ret->relayed = info.path == PEER_PATH_RELAY;
+	if (ret->relayed)
+		return;
 	ret->local_cand_type = ice_cand_type_name(info.ice.pair.local.type);
 	ret->remote_cand_type = ice_cand_type_name(info.ice.pair.remote.type);
 	ret->local_cand_ep = engine_status_ep(a, &info.ice.pair.local.addr);
 	ret->remote_cand_ep = engine_status_ep(a, &info.ice.pair.remote.addr);
 	ret->latency = info.ice.pair.rtt;
-	ret->last_handshake = s.last_handshake_wall;
-	ret->rx_bytes = (int64_t)s.rx_bytes;
-	ret->tx_bytes = (int64_t)s.tx_bytes;
 }
 
 static void engine_status_offline(const struct engine_offline *o, struct arena *a,
@@ -93,8 +100,10 @@ static int engine_status_servers(struct engine *e, struct arena *a,
 				 struct daemon_status_response *ret)
 {
 	const struct stun_query_server *v;
+	struct relay_client_state relays[ENGINE_STATUS_RELAYS];
 	size_t n = stun_query_list(e->stun, &v);
-	struct daemon_relay_state *out = arena_calloc(a, n + 1, sizeof(*out));
+	size_t nrelays = relay_client_list(e->relay, relays, LN_COUNT(relays));
+	struct daemon_relay_state *out = arena_calloc(a, n + nrelays + 1, sizeof(*out));
 	if (out == NULL)
 		return LN_E_LIMIT;
 	for (size_t i = 0; i < n; i++) {
@@ -112,8 +121,18 @@ static int engine_status_servers(struct engine *e, struct arena *a,
 		if (out[i].uri == NULL)
 			return LN_E_LIMIT;
 	}
+	for (size_t i = 0; i < nrelays; i++) {
+		out[n + i] = (struct daemon_relay_state){
+			.uri = arena_strdup(a, relays[i].url),
+			.available = relays[i].connected,
+			.error = arena_strdup(a, relays[i].error),
+			.transport = relays[i].connected ? "ws" : "",
+		};
+		if (out[n + i].uri == NULL || out[n + i].error == NULL)
+			return LN_E_LIMIT;
+	}
 	ret->relays = out;
-	ret->nrelays = n;
+	ret->nrelays = n + nrelays;
 	return 0;
 }
 
@@ -131,7 +150,7 @@ int engine_status(struct engine *e, struct arena *a, struct daemon_status_respon
 	for (size_t i = 0; i < n; i++)
 		if (v[i].ip == NULL || v[i].ipv6 == NULL || v[i].key == NULL || v[i].fqdn == NULL ||
 		    v[i].reason == NULL || v[i].local_cand_ep == NULL ||
-		    v[i].remote_cand_ep == NULL)
+		    v[i].remote_cand_ep == NULL || v[i].relay_address == NULL)
 			return LN_E_LIMIT;
 	ret->peers = v;
 	ret->npeers = n;

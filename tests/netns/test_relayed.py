@@ -1,0 +1,114 @@
+"""Machines between which no UDP goes reach each other by the relay, and change over when it does."""
+import re
+import signal
+import time
+
+import pytest
+from lnlab import LinnetAgent, NetbirdAgent, NetbirdServer, wait_until
+
+
+def relayed(agent, name):
+    peer = agent.peer(name)
+    return peer if peer and peer["status"] == "Connected" and peer["connectionType"] == "Relayed" else None
+
+
+def wait_relayed(agent, name, timeout=20):
+    return wait_until(lambda: relayed(agent, name), timeout, f"{agent.host.name} to reach {name} by the relay",
+                      every=0.1)
+
+
+def start_ping(agent, address):
+    return agent.host.start("ping", "-i", "0.05", "-W", "1", address, log=f"ping-{time.monotonic_ns()}.log")
+
+
+def lost(process):
+    """Ends it; the last answer may still be on its way."""
+    process.stop(number=signal.SIGINT)
+    found = re.search(r"(\d+) packets transmitted, (\d+) received", process.output())
+    return max(0, int(found[1]) - int(found[2]) - 1)
+
+
+def block_udp(host, yes):
+    """All UDP of a host but its own loopback; what TCP carries stays."""
+    if yes:
+        host.run("nft", "add table inet blocked; add chain inet blocked out "
+                        "{ type filter hook output priority 0; }; add rule inet blocked out "
+                        "oifname != \"lo\" oifname != \"wt*\" udp dport != 53 drop")
+    else:
+        host.run("nft", "delete table inet blocked")
+
+
+def pair(lab, server, kinds, classes=(LinnetAgent, LinnetAgent), binaries=((), ())):
+    key = server.setup_key()
+    agents = [cls(lab.site(name, kind), *extra)
+              for name, kind, cls, extra in zip("ab", kinds, classes, binaries)]
+    for agent in agents:
+        agent.up(server, key)
+    return agents
+
+
+def test_udp_blocked_on_both_sides(lab, server):
+    a, b = pair(lab, server, ("udp-blocked", "udp-blocked"))
+    assert a.ping(b.wait_address(), count=5).returncode == 0
+    for agent, other in ((a, b), (b, a)):
+        peer = wait_relayed(agent, other.host.name)
+        assert peer["relayAddress"].startswith("rel://")
+    assert b.ping(a.wait_address()).returncode == 0
+    lines = a.cli("status", "--detail").stdout
+    assert "relayed by rel://" in lines
+
+
+def test_relay_restarts(lab, server):
+    a, b = pair(lab, server, ("udp-blocked", "udp-blocked"))
+    assert a.ping(b.wait_address(), count=5).returncode == 0
+    server.process.stop()
+    server.start()
+    wait_until(lambda: a.ping(b.wait_address(), count=1).returncode == 0, 20, "the relay to carry again", every=0.2)
+
+
+def test_upgrade_and_downgrade(lab, server):
+    """No ping lost when UDP begins to work, at most three seconds of them when it stops."""
+    a, b = pair(lab, server, ("none", "none"))
+    block_udp(a.host, True)
+    block_udp(b.host, True)
+    assert a.ping(b.wait_address(), count=5).returncode == 0
+    wait_relayed(a, b.host.name)
+    wait_relayed(b, a.host.name)
+    ping = start_ping(a, b.address())
+    block_udp(a.host, False)
+    block_udp(b.host, False)
+    a.wait_direct(b.host.name, timeout=60)
+    b.wait_direct(a.host.name, timeout=60)
+    time.sleep(1)
+    assert lost(ping) == 0
+    ping = start_ping(a, b.address())
+    time.sleep(2)
+    block_udp(a.host, True)
+    block_udp(b.host, True)
+    wait_relayed(a, b.host.name)
+    wait_relayed(b, a.host.name)
+    time.sleep(1)
+    assert lost(ping) <= 3 / 0.05
+
+
+@pytest.fixture
+def mixed(lab, server, netbird):
+    return pair(lab, server, ("udp-blocked", "udp-blocked"), (LinnetAgent, NetbirdAgent), ((), (netbird,)))
+
+
+def test_netbird_agent_by_our_relay(mixed):
+    a, b = mixed
+    address = b.wait_address()
+    wait_until(lambda: a.ping(address, count=1).returncode == 0, 30, "the first ping", every=0.2)
+    wait_relayed(a, b.host.name)
+    wait_relayed(b, a.host.name)
+    assert b.ping(a.wait_address()).returncode == 0
+
+
+def test_by_netbirds_relay(lab, netbird_server):
+    server = NetbirdServer(lab.server, netbird_server)
+    a, b = pair(lab, server, ("udp-blocked", "udp-blocked"))
+    address = b.wait_address()
+    wait_until(lambda: a.ping(address, count=1).returncode == 0, 30, "the first ping", every=0.2)
+    wait_relayed(a, b.host.name)
+    wait_relayed(b, a.host.name)
