@@ -9,9 +9,10 @@
  * from then on only jobs (store_run) may call the functions, in the order they were handed in.
  *
  * Durability: a function that returned 0 after changing something has its change on disk (WAL,
- * synchronous=FULL). A function that failed changed nothing. A write equal to what is stored
- * changes nothing. Every change that can alter a map raises the account's serial in the same
- * transaction; the serial never falls (spec management-protocol 4.4, 5.7).
+ * synchronous=FULL), except for the mark of being connected. A function that failed changed
+ * nothing. A write equal to what is stored changes nothing. Every change that can alter a map
+ * raises the account's serial in the same transaction; the serial never falls (spec
+ * management-protocol 4.4, 5.7).
  *
  * Errors every function may return, not repeated below: LN_E_TIMEOUT (another process holds the
  * lock beyond the busy timeout), -ENOSPC (disk full), -EIO, -EROFS, LN_E_MALFORMED (the file is

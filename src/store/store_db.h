@@ -27,6 +27,8 @@ LN_MUST_CHECK int store_db_open(const struct store_conf *conf, struct store_db *
 void store_db_close(struct store_db *db);
 /* Statements without parameters or results, separated by semicolons: migrations only. */
 LN_MUST_CHECK int store_db_exec(struct store_db *db, const char *sql);
+/* Whether the commits that follow are on the disk when they return. Not inside a transaction. */
+LN_MUST_CHECK int store_db_durable(struct store_db *db, bool durable);
 /* A consistent copy of the whole database in a new file of mode 0600; replaces an older copy. */
 LN_MUST_CHECK int store_db_copy(struct store_db *db, const char *path);
 /* Names of tables exist in the file at all. */

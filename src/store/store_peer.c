@@ -317,15 +317,24 @@ int store_peer_sweep(struct store *s, int64_t idle_s)
 /* --- connected state: spec management-protocol 6.2 ----------------------------------------------
  */
 
+/*
+ * Not waited for until it is on the disk: a thousand agents that come back at once would wait for
+ * a thousand writes. What a power failure takes away is wiped at the next start anyway
+ * (store_peer_disconnect_all), and the order of commits stays.
+ */
 static int fenced(struct store *s, enum store_sql sql, const struct store_id *account,
 		  const struct store_id *peer, int64_t token)
 {
+	int err = store_db_durable(s->db, false);
+	if (err < 0)
+		return err;
 	LN_AUTO(store_q_end) struct store_q q = store_q_begin(s->db, sql);
 	store_q_text(&q, account->text);
 	store_q_text(&q, peer->text);
 	store_q_int(&q, token);
 	int r = store_q_run(&q);
-	return r > 0 ? 1 : r;
+	err = store_db_durable(s->db, true);
+	return err < 0 ? err : r > 0 ? 1 : r;
 }
 
 int store_peer_connect(struct store *s, const struct store_id *account, const struct store_id *peer,

@@ -100,6 +100,12 @@ static int set_up(struct store_db *db, const struct store_conf *conf)
 	return r;
 }
 
+int store_db_durable(struct store_db *db, bool durable)
+{
+	return store_db_exec(db,
+			     durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+}
+
 int store_db_open(const struct store_conf *conf, struct store_db **ret, struct ln_fail *f)
 {
 	int r = conf->read_only ? 0 : make_private(conf->path);
