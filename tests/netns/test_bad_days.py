@@ -179,3 +179,14 @@ def test_down_and_up_again_many_times(lab, server):
         a.down()
     descriptors = int(a.host.run("sh", "-c", f"ls /proc/{a.process.pid}/fd | wc -l").stdout)
     assert descriptors < 40
+
+
+def test_host_without_ipv6(lab, server):
+    """IPv6 switched off in the kernel's settings: the IPv4 network works as ever."""
+    a, b = LinnetAgent(lab.site("a")), LinnetAgent(lab.site("b"))
+    a.host.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
+    key = server.setup_key()
+    a.up(server, key)
+    b.up(server, key)
+    assert a.ping(b.address(), count=5).returncode == 0
+    assert "inet6" not in a.host.run("ip", "addr", "show", "wt0").stdout

@@ -46,18 +46,8 @@ int engine_apply_host(struct engine *e, struct ln_fail *f)
 	addresses[want.naddresses++] = e->address;
 	if (e->address_v6.addr.family == 6)
 		addresses[want.naddresses++] = e->address_v6;
-	int err = plat_apply(e->conf.plat, &want, f);
-	if (err >= 0 || want.naddresses < 2)
-		return err;
-	/* A host without IPv6 still gets its IPv4 network (spec signal-and-connection 6.1). */
-	want.naddresses = 1;
-	int again = plat_apply(e->conf.plat, &want, NULL);
-	if (again == 0) {
-		log_warn("engine", "no IPv6 in this network: the host refused the address",
-			 LOG_STR("interface", e->ifname), LOG_ERRNO(err));
-		return 0;
-	}
-	return err;
+	/* A host that refuses IPv6 still gets its IPv4 network: plat sees to that. */
+	return plat_apply(e->conf.plat, &want, f);
 }
 
 /* Firewall programs flush tables that are not theirs (spec agent trap 37); ours comes back. */
