@@ -35,7 +35,9 @@ static void wg_send(struct sim_peer *p, enum wg_type type, const struct ip_ep *t
 {
 	static const size_t size[] = { [WG_INITIATION] = 148, [WG_RESPONSE] = 92, [WG_DATA] = 128 };
 	uint8_t pkt[148] = { (uint8_t)type, 0, 0, 0, (uint8_t)p->agent->index };
-	if (ip_is_set(&to->addr))
+	if (to->addr.family == 4 && to->addr.b[0] == 127)
+		sim_relay_send(p, slice_of(pkt, size[type]));
+	else if (ip_is_set(&to->addr))
 		sim_host_send(&p->agent->host, p->agent->port, to, slice_of(pkt, size[type]));
 }
 
@@ -80,6 +82,15 @@ static void wg_receive(struct sim_agent *a, const struct ip_ep *from, struct sli
 	default:
 		break;
 	}
+}
+
+void sim_agent_relayed(struct sim_peer *p, struct slice pkt)
+{
+	struct ip_ep from = peer_conn_relay_source(p->conn);
+	if (!ip_is_set(&from.addr))
+		return;
+	wg_receive(p->agent, &from, pkt);
+	settle(p->agent);
 }
 
 void sim_agent_ping(struct sim_peer *p)
@@ -161,7 +172,10 @@ static void apply(struct sim_peer *p, const struct peer_out *out)
 		break;
 	}
 	case PEER_OUT_RELAY_OPEN:
+		sim_relay_open(p);
+		break;
 	case PEER_OUT_RELAY_CLOSE:
+		sim_relay_close(p);
 		break;
 	}
 }
@@ -331,6 +345,10 @@ void sim_agent_add_peer(struct sim_agent *a, struct sim_agent *remote)
 		.noverlay = a->world->noverlay,
 	};
 	memcpy(conf.overlay, a->world->overlay, sizeof(a->world->overlay));
+	if (a->world->relay.used)
+		conf.relay_ep =
+			(struct ip_ep){ .addr = ip_v4(0x7f010000u | (uint32_t)remote->index),
+					.port = a->port };
 	if (a->local.nhosts == 0) {
 		a->local.wg_port = a->port;
 		for (size_t i = 0; i < a->host.naddrs; i++)

@@ -7,6 +7,12 @@ struct sim_agent *sim_agent_new(struct sim_world *w, size_t index);
 void sim_agent_stop(struct sim_agent *a);
 void sim_agent_add_peer(struct sim_agent *a, struct sim_agent *remote);
 void sim_agent_ping(struct sim_peer *p);
+/* A packet of the peer has come by the relay. */
+void sim_agent_relayed(struct sim_peer *p, struct slice pkt);
+/* sim_relay.c */
+void sim_relay_open(struct sim_peer *p);
+void sim_relay_close(struct sim_peer *p);
+void sim_relay_send(struct sim_peer *p, struct slice pkt);
 /* A signal message has arrived. */
 void sim_agent_signal(struct sim_agent *a, struct sim_agent *from, struct slice body);
 /* sim_signal.c: hands a message to the signal service. */

@@ -21,13 +21,26 @@ struct sim_signal {
 	ln_time delay_min, delay_max;
 };
 
+enum sim_relay_state {
+	SIM_RELAY_NONE,
+	SIM_RELAY_OPENING,
+	SIM_RELAY_UP
+};
+
+struct sim_relay {
+	bool used; /* agents get a home relay */
+	bool down;
+	unsigned loss; /* permille */
+	ln_time delay_max;
+};
+
 struct sim_peer {
 	struct sim_agent *agent; /* whose peer this is */
 	struct sim_agent *remote;
 	struct peer_conn *conn; /* null: does not know the remote */
 	struct ice_mux_slot slot;
-	bool touched;           /* had input since it was drained */
-	ln_time deadline;       /* of conn, when not touched */
+	bool touched;     /* had input since it was drained */
+	ln_time deadline; /* of conn, when not touched */
 	struct ip_ep endpoint;
 	bool initiator;
 	struct sim_event handshake; /* initiation, its repetition, rekey */
@@ -35,7 +48,9 @@ struct sim_peer {
 	enum peer_state state;
 	ln_time connected_at; /* the first time; 0 never */
 	unsigned connects;
-	unsigned pings;            /* received */
+	unsigned pings; /* received */
+	enum sim_relay_state relay;
+	unsigned relay_round;      /* counts openings */
 	struct ice_pair_info pair; /* last selected */
 	/* Checks sent to this peer, by second of virtual time. */
 	ln_time second;
@@ -61,6 +76,7 @@ struct sim_world {
 	struct sim_rng rng;
 	struct sim_net net;
 	struct sim_signal signal;
+	struct sim_relay relay;
 	struct sim_host stun[2];
 	bool stun_down;
 	bool closing;
@@ -83,6 +99,8 @@ struct sim_agent *sim_world_agent(struct sim_world *w, struct sim_segment *s, co
 struct sim_agent *sim_world_behind(struct sim_world *w, enum sim_nat_kind kind, unsigned n);
 /* Both learn of each other; agents gather at their first introduction. */
 void sim_world_introduce(struct sim_agent *a, struct sim_agent *b);
+/* The relay comes or goes; agents notice soon. */
+void sim_relay_set(struct sim_world *w, bool up);
 void sim_world_run(struct sim_world *w, ln_time for_how_long);
 /* Runs until both ends are connected or the time is over; true when connected. */
 bool sim_world_connect(struct sim_agent *a, struct sim_agent *b, ln_time limit);
