@@ -36,7 +36,8 @@
 #define UWG_RX_MSGS 8             /* datagrams, each perhaps many joined by UDP_GRO, per call */
 #define UWG_RX_ROOM 65536
 #define UWG_RX_SHORT 512 /* read of each when nearly everything is thrown away */
-#define UWG_SHED_HALF 50 /* percent of the socket's buffer, from which half of it is thrown away   \
+#define UWG_SHED_HALF                                                                              \
+ 50                      /* percent of the socket's buffer, from which half of it is thrown away   \
 			  */
 #define UWG_SHED_MOST 75 /* and nearly all of every second read */
 #define UWG_RX_SLOTS 512
