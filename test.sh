@@ -70,13 +70,13 @@ cp build/asan/meson-logs/testlog.junit.xml build/results/meson.xml 2>/dev/null |
 
 if [ "$mode" = all ]; then
 	[ "$(id -u)" = 0 ] || fail "the namespace and interop tests need root (./test.sh quick does not)"
-	configure build/rel --buildtype=release linnet linnetd linnet-server tests/bench/sync_load
+	configure build/rel --buildtype=release linnet linnetd linnet-server tests/bench/sync_load tests/interop/uwg_driver
 	# Threads: the unit tests that have some, the packet path against wireguard-go, whole agents.
 	configure build/tsan -Db_sanitize=thread linnet linnetd linnet-server tests/interop/uwg_driver
 	TSAN_OPTIONS=halt_on_error=1 meson test -C build/tsan --print-errorlogs --suite tsan | tail -n 20
 	cp build/tsan/meson-logs/testlog.junit.xml build/results/tsan.xml 2>/dev/null || fail "meson left no results (tsan)"
 	TSAN_OPTIONS=halt_on_error=1 python_tests build/tsan tsan-pytest tests/interop/test_wg_wireguard_go.py \
 		tests/netns/test_two_networks.py
-	python_tests build/asan pytest tests/netns tests/interop
+	python_tests build/asan pytest tests/netns tests/interop tests/guest
 fi
 exec /usr/bin/python3 tools/test-summary build/results

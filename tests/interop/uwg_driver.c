@@ -8,7 +8,7 @@
  *	remove KEY
  *	stats KEY
  *	expect               a handshake is awaited
- *	stun IP:PORT         sends a bare binding request
+ *	send IP:PORT HEX     a datagram from the device's port
  *
  * Prints "ready PORT kernel|user", then a line per event or answer. Ends with its input, or on
  *"quit".
@@ -90,13 +90,25 @@ static void stats(char **save)
 	       (unsigned long long)s.tx_bytes, s.last_handshake != 0);
 }
 
-static void stun(const char *to)
+/* Bytes in hexadecimal; how many. */
+static size_t hex_arg(const char *s, uint8_t *dst, size_t cap)
 {
-	static const uint8_t request[20] = { 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42 };
+	size_t n = 0;
+	unsigned byte;
+	for (; s != NULL && n < cap && sscanf(s, "%2x", &byte) == 1; s += 2)
+		dst[n++] = (uint8_t)byte;
+	return n;
+}
+
+static void send_bytes(char **save)
+{
+	uint8_t b[1400];
 	struct ip_ep ep;
+	const char *to = strtok_r(NULL, " ", save);
 	if (to == NULL || ip_ep_parse(slice_str(to), &ep) < 0)
 		exit(2);
-	printf("sent %d\n", wgif_send(dev, &ep, slice_of(request, sizeof(request))));
+	size_t n = hex_arg(strtok_r(NULL, " ", save), b, sizeof(b));
+	printf("sent %d\n", wgif_send(dev, &ep, slice_of(b, n)));
 }
 
 static void command(char *text)
@@ -116,8 +128,8 @@ static void command(char *text)
 		stats(&save);
 	} else if (strcmp(word, "expect") == 0) {
 		wgif_expect(dev);
-	} else if (strcmp(word, "stun") == 0) {
-		stun(strtok_r(NULL, " ", &save));
+	} else if (strcmp(word, "send") == 0) {
+		send_bytes(&save);
 	} else {
 		ev_loop_stop(loop);
 	}
