@@ -14,7 +14,7 @@ Usage: ./test.sh [all|quick]
   quick  lint, unit, vectors, fuzz replay (no root, no namespaces; under two minutes once built)
 
 NETBIRD_BIN and NETBIRD_SERVER_BIN name NetBird's agent and combined server: tests with them are
-skipped, and say so, while these are unset. Results as JUnit XML lie in build/results.
+skipped, and say so, while these are unset. Results lie in build/results (JUnit XML of pytest, testlog.json of meson).
 EOF
 	exit 0
 	;;
@@ -65,16 +65,16 @@ export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 suites="--suite lint --suite unit --suite fuzz"
 [ "$mode" = all ] && suites="$suites --suite sim"
 # shellcheck disable=SC2086
-meson test -C build/asan --print-errorlogs --num-processes "$(nproc)" $suites | tail -n 60
-cp build/asan/meson-logs/testlog.junit.xml build/results/meson.xml 2>/dev/null || fail "meson left no results"
+meson test -C build/asan --print-errorlogs --timeout-multiplier 5 --num-processes "$(nproc)" $suites | tail -n 60
+cp build/asan/meson-logs/testlog.json build/results/meson.json 2>/dev/null || fail "meson left no results"
 
 if [ "$mode" = all ]; then
 	[ "$(id -u)" = 0 ] || fail "the namespace and interop tests need root (./test.sh quick does not)"
 	configure build/rel --buildtype=release linnet linnetd linnet-server tests/bench/sync_load tests/interop/uwg_driver
 	# Threads: the unit tests that have some, the packet path against wireguard-go, whole agents.
 	configure build/tsan -Db_sanitize=thread linnet linnetd linnet-server tests/interop/uwg_driver
-	TSAN_OPTIONS=halt_on_error=1 meson test -C build/tsan --print-errorlogs --suite tsan | tail -n 20
-	cp build/tsan/meson-logs/testlog.junit.xml build/results/tsan.xml 2>/dev/null || fail "meson left no results (tsan)"
+	TSAN_OPTIONS=halt_on_error=1 meson test -C build/tsan --print-errorlogs --timeout-multiplier 5 --suite tsan | tail -n 20
+	cp build/tsan/meson-logs/testlog.json build/results/tsan.json 2>/dev/null || fail "meson left no results (tsan)"
 	TSAN_OPTIONS=halt_on_error=1 python_tests build/tsan tsan-pytest tests/interop/test_wg_wireguard_go.py \
 		tests/netns/test_two_networks.py
 	python_tests build/asan pytest tests/netns tests/interop tests/guest

@@ -1,9 +1,11 @@
 """A management client made of python3-grpcio, PyNaCl and code generated from our .proto files."""
+import atexit
 import importlib
 import json
 import os
 import pathlib
 import queue
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,12 +21,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SERVICE = "/management.ManagementService/"
 
 
-def load_proto():
+def load_proto(name="management"):
     folder = tempfile.mkdtemp(prefix="linnet-proto-")
-    subprocess.run(["protoc", f"--proto_path={ROOT / 'proto'}", f"--python_out={folder}", "clock.proto", "management.proto"],
+    atexit.register(shutil.rmtree, folder, True)
+    subprocess.run(["protoc", f"--proto_path={ROOT / 'proto'}", f"--python_out={folder}", "clock.proto", f"{name}.proto"],
                    check=True)
     sys.path.insert(0, folder)
-    return importlib.import_module("management_pb2")
+    return importlib.import_module(f"{name}_pb2")
 
 
 pb = load_proto()

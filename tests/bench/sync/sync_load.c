@@ -45,6 +45,7 @@ struct agent {
 	struct grpc_call *sync;
 	unsigned number;
 	bool registered, answered;
+	bool asking;       /* Login or Logout of a guest is under way: it may not be freed */
 	uint64_t answers;  /* messages of the current stream */
 	uint64_t serial;   /* of the newest map that was read */
 	ln_time answer_at; /* of the newest message */
@@ -233,6 +234,7 @@ static void on_login(void *user, enum grpc_status status, const char *text, stru
 {
 	struct agent *a = user;
 	load.busy--;
+	a->asking = false;
 	if (status != GRPC_OK) {
 		load.failed++;
 		if (load.failed < 5)
@@ -267,11 +269,18 @@ static void agent_send_login(struct agent *a, grpc_unary_fn *done)
 
 static void agent_login(struct agent *a)
 {
+	a->asking = true;
 	agent_send_login(a, on_login);
 }
 
-static void ignore_reply(void *user, enum grpc_status status, const char *text, struct slice reply)
+static void on_logout(void *user, enum grpc_status status, const char *text, struct slice reply)
 {
+	struct agent *a = user;
+	a->asking = false;
+	if (status == GRPC_OK)
+		return;
+	load.failed++;
+	fprintf(stderr, "logout of %u: %s %s\n", a->number, grpc_status_name(status), text);
 }
 
 static void agent_logout(struct agent *a)
@@ -283,10 +292,11 @@ static void agent_logout(struct agent *a)
 	if (a->channel == NULL)
 		agent_connect(a);
 	grpc_channel_unary(a->channel, SERVICE "Logout", str_slice(&msg), ev_now() + 15 * LN_SEC,
-			   ignore_reply, NULL);
+			   on_logout, a);
 	str_fini(&plain);
 	str_fini(&msg);
 	a->registered = false;
+	a->asking = true;
 }
 
 /* --- phases ------------------------------------------------------------------------------------*/
@@ -449,6 +459,43 @@ static bool phase_change(void)
 	return good && printed;
 }
 
+/* A turn in the life of a guest: it comes, it goes, its place is free again. */
+static void churn_guest(struct agent **g, uint64_t turn, uint64_t *joins)
+{
+	if (*g == NULL) {
+		*g = agent_new(2000000 + (unsigned)turn);
+		load.busy++;
+		agent_login(*g);
+		(*joins)++;
+	} else if ((*g)->registered) {
+		agent_logout(*g);
+	} else if (!(*g)->asking) {
+		agent_cut(*g);
+		free(*g);
+		*g = NULL;
+	}
+}
+
+/* The guests that are still there leave: what comes after finds the peers it began with. */
+static void churn_see_off(struct agent **guests, size_t n)
+{
+	ln_time limit = ev_now() + PHASE_LIMIT;
+	size_t there = 1;
+	while (there > 0 && ev_now() < limit) {
+		there = 0;
+		for (size_t i = 0; i < n; i++) {
+			uint64_t joins;
+			if (guests[i] == NULL)
+				continue;
+			there++;
+			churn_guest(&guests[i], 0, &joins);
+		}
+		ev_loop_turn(load.loop, 20 * LN_MSEC);
+	}
+	if (there > 0)
+		load.failed++;
+}
+
 static bool phase_churn(double seconds)
 {
 	double cpu = load_server_cpu(load.server);
@@ -460,28 +507,17 @@ static bool phase_churn(double seconds)
 	while (ev_now() < end) {
 		ln_time turn = ev_now() + 20 * LN_MSEC;
 		struct agent *a = load.agents[rng_below(ev_rng(), load.nagents)];
-		struct agent **g = &guests[rng_below(ev_rng(), LN_COUNT(guests))];
 		agent_cut(a);
 		agent_sync(a);
 		a->answered = true; /* not counted as part of a phase */
 		cuts++;
-		if (cuts % 10 == 0 && *g == NULL) {
-			*g = agent_new(2000000 + (unsigned)cuts);
-			load.busy++;
-			agent_login(*g);
-			joins++;
-		} else if (cuts % 10 == 5 && *g != NULL && (*g)->registered) {
-			agent_logout(*g);
-		} else if (*g != NULL && (*g)->channel != NULL && !(*g)->registered &&
-			   cuts % 10 == 7) {
-			agent_cut(*g);
-			free(*g);
-			*g = NULL;
-		}
+		if (cuts % 4 == 0)
+			churn_guest(&guests[rng_below(ev_rng(), LN_COUNT(guests))], cuts, &joins);
 		load.ntimes = 0;
 		while (ev_now() < turn)
 			ev_loop_turn(load.loop, turn - ev_now());
 	}
+	churn_see_off(guests, LN_COUNT(guests));
 	fprintf(stderr,
 		"churn: %" PRIu64 " streams cut, %" PRIu64 " peers came, RSS %ld -> %ld KiB\n",
 		cuts, joins, before, load_server_kib(load.server, "VmRSS"));

@@ -98,6 +98,9 @@ class Process:
     def stop(self, timeout=10, number=signal.SIGTERM):
         """Returns the exit status; kills after the timeout."""
         self.send(number)
+        return self.end(timeout)
+
+    def end(self, timeout):
         try:
             return self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -272,7 +275,7 @@ class Lab:
         for process in reversed(self.processes):
             process.send(signal.SIGTERM)
         for process in reversed(self.processes):
-            process.stop(timeout=5)
+            process.end(timeout=10)  # no second signal: linnetd would leave its clean-up
         for host in reversed(self.hosts):
             # A program that put itself elsewhere is still inside its namespace: end it there by pid.
             inside = run("ip", "netns", "pids", host.netns, check=False).stdout.split()
