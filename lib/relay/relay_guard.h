@@ -11,9 +11,10 @@
 #include "lib/base/rng.h"
 #include "lib/base/time.h"
 
-#define RELAY_GUARD_SAME (1500 * LN_MSEC)    /* before the same URL is tried again */
-#define RELAY_GUARD_AFTER_CLOSE (3 * LN_SEC) /* and up to so much more when the server said Close  \
-					      */
+#define RELAY_GUARD_SAME (1500 * LN_MSEC) /* before the same URL is tried again */
+#define RELAY_GUARD_AFTER_CLOSE                                                                    \
+ (3 * LN_SEC) /* and up to so much more when the server said Close                                 \
+	       */
 #define RELAY_GUARD_FIRST (2 * LN_SEC)
 #define RELAY_GUARD_LAST (60 * LN_SEC)
 
