@@ -108,7 +108,21 @@ static bool is_full(const struct signal_hub *h, const struct signal_stream *s, s
 	return s->queued >= h->conf.max_queue || s->queued_bytes + n > h->conf.max_bytes;
 }
 
-int signal_hub_send(struct signal_hub *h, struct slice msg)
+/* The stream has been given a message and is busy until it says that it is ready. */
+static void hand_out(struct signal_hub *h, struct signal_stream *s, ln_time now, struct slice msg,
+		     struct signal_hub_out *out)
+{
+	h->n.forwarded++;
+	s->is_busy = true;
+	s->busy_since = now;
+	list_add_tail(&h->busy, &s->busy);
+	*out = (struct signal_hub_out){
+		.type = SIGNAL_HUB_SEND, .stream = s, .user = s->user, .msg = msg
+	};
+}
+
+int signal_hub_send(struct signal_hub *h, ln_time now, struct slice msg,
+		    struct signal_hub_out *ret_now)
 {
 	struct signal_envelope e;
 	if (msg.n > h->conf.max_message) {
@@ -126,6 +140,10 @@ int signal_hub_send(struct signal_hub *h, struct slice msg)
 		return 0;
 	}
 	struct signal_stream *s = map_entry(node, struct signal_stream, node);
+	if (ret_now != NULL && !s->is_busy && s->queued == 0) {
+		hand_out(h, s, now, msg, ret_now);
+		return 1;
+	}
 	/* The newest offer is the one that counts: room is made at the old end. */
 	while (s->queued > 0 && msg.n <= h->conf.max_bytes && is_full(h, s, msg.n)) {
 		free(pop(h, s));
@@ -292,12 +310,7 @@ bool signal_hub_poll(struct signal_hub *h, ln_time now, struct signal_hub_out *o
 		return true;
 	}
 	h->last = pop(h, s);
-	h->n.forwarded++;
-	s->is_busy = true;
-	s->busy_since = now;
-	list_add_tail(&h->busy, &s->busy);
-	out->type = SIGNAL_HUB_SEND;
-	out->msg = slice_of(h->last->bytes, h->last->n);
+	hand_out(h, s, now, slice_of(h->last->bytes, h->last->n), out);
 	return true;
 }
 

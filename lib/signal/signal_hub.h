@@ -85,10 +85,13 @@ LN_MUST_CHECK int signal_hub_register(struct signal_hub *h, ln_time now, struct 
 void signal_hub_unregister(struct signal_hub *h, struct signal_stream *s);
 
 /*
- * Takes one envelope for its remoteKey. 0 also when nobody has that id or its queue is full:
- * senders learn nothing (1.5). LN_E_LIMIT: larger than max_message. LN_E_MALFORMED: no envelope.
+ * Takes one envelope for its remoteKey. 1: its stream can take it at once, *ret_now is the SEND of
+ * it (the caller's own bytes, not copied) and poll will not give it again. 0: it waits, copied;
+ * also when nobody has that id or its queue is full: senders learn nothing (1.5). LN_E_LIMIT:
+ * larger than max_message. LN_E_MALFORMED: no envelope. ret_now may be null: then it always waits.
  */
-LN_MUST_CHECK int signal_hub_send(struct signal_hub *h, struct slice msg);
+LN_MUST_CHECK int signal_hub_send(struct signal_hub *h, ln_time now, struct slice msg,
+				  struct signal_hub_out *ret_now);
 /* The transport has taken what it was given and can take more. */
 void signal_hub_ready(struct signal_hub *h, struct signal_stream *s);
 

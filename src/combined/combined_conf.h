@@ -39,7 +39,7 @@ struct combined_conf {
 	int64_t max_connections, max_per_source; /* 0 = the front's default */
 	const char *admin_socket;
 	ln_time signal_send_timeout;
-	int64_t signal_max_message;
+	int64_t signal_max_message, signal_rate;
 	const char *relay_exposed;
 	int64_t relay_max_peers; /* 0 = the relay's default */
 	int64_t relay_health_threshold;

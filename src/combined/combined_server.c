@@ -133,6 +133,7 @@ static void start_signal(struct combined *s)
 	const struct signal_service_conf conf = {
 		.hub = { .max_message = (size_t)s->conf->signal_max_message,
 			 .send_timeout = s->conf->signal_send_timeout },
+		.limit = { .rate = (unsigned)s->conf->signal_rate },
 	};
 	s->signal = signal_service_new(s->loop, &conf);
 	signal_service_register(s->signal, s->grpc);

@@ -26,12 +26,13 @@ struct signal_peer {
 struct signal_service {
 	struct ev_loop *loop;
 	struct signal_hub *hub;
+	struct signal_limit *limit;
 	struct list peers;
 	struct ev_timer timer;
 	ln_time armed; /* what the timer is set to; LN_TIME_NEVER when it is not */
 	size_t max_message;
 	bool stopping;
-	struct log_limit displaced_log, stuck_log;
+	struct log_limit displaced_log, stuck_log, rate_log;
 	struct grpc_method rows[2];
 };
 
@@ -67,17 +68,23 @@ static void end_peer(struct signal_service *s, struct signal_peer *p, enum signa
 	}
 }
 
+static void deliver(const struct signal_hub_out *out)
+{
+	struct signal_peer *p = out->user;
+	if (grpc_call_send(p->call, out->msg) < 0)
+		log_debug(MODULE, "message lost, the stream breaks",
+			  LOG_SLICE("peer", short_id(p->call)));
+}
+
 static void drain_hub(struct signal_service *s)
 {
 	struct signal_hub_out out;
 	ln_time now = ev_now();
 	while (signal_hub_poll(s->hub, now, &out)) {
-		struct signal_peer *p = out.user;
 		if (out.type == SIGNAL_HUB_END)
-			end_peer(s, p, out.reason, now);
-		else if (grpc_call_send(p->call, out.msg) < 0)
-			log_debug(MODULE, "message lost, the stream breaks",
-				  LOG_SLICE("peer", short_id(p->call)));
+			end_peer(s, out.user, out.reason, now);
+		else
+			deliver(&out);
 	}
 	/* Deadlines only move away as streams make progress: an earlier alarm does no harm. */
 	ln_time deadline = signal_hub_deadline(s->hub);
@@ -168,8 +175,20 @@ static void stream_closed(struct grpc_call *call)
 static void send_message(struct grpc_call *call, struct slice msg)
 {
 	struct signal_service *s = grpc_call_user(call);
+	struct signal_hub_out out;
 	char text[64];
-	int err = signal_hub_send(s->hub, msg);
+	ln_time now = ev_now();
+	if (!signal_limit_pass(s->limit, now, &grpc_call_peer(call)->addr)) {
+		if (log_limit_pass(&s->rate_log, now, LOG_EVERY))
+			log_warn(MODULE, "a source sends too many messages, they are refused",
+				 LOG_EP("from", grpc_call_peer(call)));
+		grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
+				 "too many messages from your address");
+		return;
+	}
+	int err = signal_hub_send(s->hub, now, msg, &out);
+	if (err > 0)
+		deliver(&out);
 	if (err == LN_E_LIMIT) {
 		snprintf(text, sizeof(text), "the message is larger than %zu bytes",
 			 s->max_message);
@@ -206,6 +225,7 @@ struct signal_service *signal_service_new(struct ev_loop *loop,
 	struct signal_service *s = ln_alloc(sizeof(*s));
 	s->loop = loop;
 	s->hub = signal_hub_new(&conf->hub, ev_rng());
+	s->limit = signal_limit_new(&conf->limit, ev_rng());
 	s->armed = LN_TIME_NEVER;
 	s->max_message = conf->hub.max_message != 0 ? conf->hub.max_message : (size_t)64 << 10;
 	list_init(&s->peers);
@@ -251,6 +271,7 @@ void signal_service_free(struct signal_service *s)
 		return;
 	ln_assert(list_empty(&s->peers));
 	ev_timer_fini(&s->timer);
+	signal_limit_free(s->limit);
 	signal_hub_free(s->hub);
 	free(s);
 }

@@ -10,13 +10,15 @@
 #include "lib/base/err.h"
 #include "lib/base/time.h"
 #include "lib/signal/signal_hub.h"
+#include "lib/signal/signal_limit.h"
 
 struct ev_loop;
 struct grpc_server;
 struct signal_service;
 
 struct signal_service_conf {
-	struct signal_hub_conf hub; /* zeros are its defaults */
+	struct signal_hub_conf hub;     /* zeros are its defaults */
+	struct signal_limit_conf limit; /* of Send; all zero = no limit */
 };
 
 struct signal_service *signal_service_new(struct ev_loop *loop,

@@ -68,7 +68,7 @@ class Bench:
         if self.tls:
             self.ca, cert, key = certificate(self.lab.server.folder)
             server["tls"] = {"certFile": str(cert), "keyFile": str(key)}
-        return {"server": server, "linnet": {"maxPerSource": 1000000}}
+        return {"server": server, "linnet": {"maxPerSource": 1000000, "signal": {"rate": 0}}}
 
     def forget_policies(self):
         """Nobody sees anybody: what is measured then is the stream, not its map."""

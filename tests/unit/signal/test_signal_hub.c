@@ -41,7 +41,7 @@ static int post(struct signal_hub *h, const char *to, size_t body)
 	uint8_t *bytes = calloc(1, body + 1);
 	str_init(&m, 0);
 	signal_envelope_write(&m, slice_str("from"), slice_str(to), slice_of(bytes, body));
-	int err = signal_hub_send(h, str_slice(&m));
+	int err = signal_hub_send(h, 0, str_slice(&m), NULL);
 	str_fini(&m);
 	free(bytes);
 	return err;
@@ -56,7 +56,7 @@ static void test_unchanged(void **state)
 	int user;
 	(void)state;
 	struct signal_stream *s = join(h, 1, "b", &user);
-	assert_int_equal(signal_hub_send(h, slice_of(msg, sizeof(msg))), 0);
+	assert_int_equal(signal_hub_send(h, 1, slice_of(msg, sizeof(msg)), NULL), 0);
 	assert_true(signal_hub_poll(h, 2, &out));
 	assert_int_equal(out.type, SIGNAL_HUB_SEND);
 	assert_ptr_equal(out.user, &user);
@@ -65,6 +65,40 @@ static void test_unchanged(void **state)
 	assert_false(signal_hub_poll(h, 2, &out));
 	signal_hub_unregister(h, s);
 	signal_hub_free(h);
+}
+
+/* Who waits for nothing gets the sender's own bytes; behind them everything keeps its order. */
+static void test_straight_through(void **state)
+{
+	struct signal_hub *h = hub(NULL);
+	struct signal_hub_out out;
+	struct str m;
+	int user;
+	str_init(&m, 0);
+	signal_envelope_write(&m, slice_str("a"), slice_str("b"), slice_str("body"));
+	assert_int_equal(signal_hub_send(h, 5, str_slice(&m), &out), 0); /* nobody is there */
+	struct signal_stream *s = join(h, 1, "b", &user);
+	assert_int_equal(signal_hub_send(h, 5, str_slice(&m), &out), 1);
+	assert_int_equal(out.type, SIGNAL_HUB_SEND);
+	assert_ptr_equal(out.user, &user);
+	assert_ptr_equal(out.msg.p, m.s);
+	assert_int_equal(out.msg.n, m.n);
+	assert_false(signal_hub_poll(h, 5, &out));
+	assert_int_equal(signal_hub_deadline(h), 5 + 10 * LN_SEC);
+	/* Busy now: the next two wait, also when the first of them could go at once. */
+	assert_int_equal(signal_hub_send(h, 6, str_slice(&m), &out), 0);
+	signal_hub_ready(h, s);
+	assert_int_equal(signal_hub_send(h, 6, str_slice(&m), &out), 0);
+	assert_true(signal_hub_poll(h, 7, &out));
+	assert_ptr_not_equal(out.msg.p, m.s);
+	signal_hub_ready(h, s);
+	assert_true(signal_hub_poll(h, 7, &out));
+	signal_hub_ready(h, s);
+	assert_false(signal_hub_poll(h, 7, &out));
+	assert_int_equal(signal_hub_counters(h)->forwarded, 3);
+	signal_hub_unregister(h, s);
+	signal_hub_free(h);
+	str_fini(&m);
 }
 
 static void test_one_at_a_time_in_order(void **state)
@@ -96,11 +130,13 @@ static void test_unknown_target(void **state)
 	struct signal_hub_out out;
 	(void)state;
 	assert_int_equal(post(h, "dummy", 3), 0);
-	assert_int_equal(signal_hub_send(h, slice_of(NULL, 0)), 0);
+	assert_int_equal(signal_hub_send(h, 1, slice_of(NULL, 0), NULL), 0);
 	assert_false(signal_hub_poll(h, 1, &out));
 	assert_int_equal(signal_hub_counters(h)->not_connected, 2);
-	assert_int_equal(signal_hub_send(h, slice_str("\x12\x05"
-						      "ab")),
+	assert_int_equal(signal_hub_send(h, 1,
+					 slice_str("\x12\x05"
+						   "ab"),
+					 NULL),
 			 LN_E_MALFORMED);
 	signal_hub_free(h);
 }
@@ -321,6 +357,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unchanged),
+		cmocka_unit_test(test_straight_through),
 		cmocka_unit_test(test_one_at_a_time_in_order),
 		cmocka_unit_test(test_unknown_target),
 		cmocka_unit_test(test_size_limit),
