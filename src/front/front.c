@@ -1,5 +1,6 @@
 #include "src/front/front.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -20,6 +21,8 @@
 #define ROWS_MAX 64
 #define FD_RESERVE 64           /* descriptors left for the store, logs and the like */
 #define SHED_AFTER (2 * LN_SEC) /* of silence, when others wait to be let in */
+#define TIDY_CONNS 256          /* came or gone: worth a look for free pages */
+#define TIDY_AFTER (2 * LN_SEC)
 #define KEEP_ALIVE (60 * LN_SEC)
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define PREFACE_LEN 24
@@ -43,6 +46,8 @@ struct front {
 	struct ev_timer shed_timer; /* runs while the listeners are paused */
 	struct front_sources sources;
 	bool draining;
+	unsigned moved;       /* connections that came or went since the heap was tidied */
+	struct ev_timer tidy; /* runs while that is many */
 	struct ev_timer drain_timer;
 	void (*drain_done)(void *arg);
 	void *drain_arg;
@@ -106,6 +111,26 @@ static void not_half_open(struct front_conn *c)
 		pause_check(fr);
 }
 
+/*
+ * Handshakes leave holes: between what lives on lie buffers that were used for milliseconds. After
+ * a storm their pages go back to the system (a third of the memory of 1,000 TLS connections).
+ */
+static void on_tidy(struct ev_timer *t)
+{
+	struct front *fr = ln_container(t, struct front, tidy);
+	bool storm = fr->moved >= TIDY_CONNS / 16;
+	fr->moved = 0;
+	malloc_trim(0);
+	if (storm) /* its tail is still to come */
+		ev_timer_after(&fr->tidy, TIDY_AFTER);
+}
+
+static void conn_moved(struct front *fr)
+{
+	if (++fr->moved == TIDY_CONNS)
+		ev_timer_after(&fr->tidy, TIDY_AFTER);
+}
+
 static void drain_check(struct front *fr)
 {
 	void (*done)(void *arg) = fr->drain_done;
@@ -130,6 +155,7 @@ static void conn_end(struct front_conn *c)
 	if (c->front != NULL) {
 		front_source_give(&c->front->sources, c->source);
 		c->front->nconns--;
+		conn_moved(c->front);
 		drain_check(c->front);
 	}
 	ev_defer_free(c->loop, c);
@@ -379,6 +405,7 @@ static void on_accept(void *user, int fd, const struct ip_ep *peer)
 	list_add_tail(&fr->half_open, &c->half_link);
 	fr->nhalf_open++;
 	fr->nconns++;
+	conn_moved(fr);
 	list_add_tail(&fr->conns, &c->link);
 	ev_timer_init(&c->timer, fr->loop, on_conn_timer);
 	ev_timer_after(&c->timer, fr->limits.first_limit);
@@ -483,6 +510,7 @@ int front_new(struct ev_loop *l, const struct front_conf *conf, struct front **r
 	ev_timer_init(&fr->shed_timer, l, on_shed);
 	front_sources_init(&fr->sources, fr->limits.max_per_source, ev_rng());
 	ev_timer_init(&fr->drain_timer, l, on_drain_limit);
+	ev_timer_init(&fr->tidy, l, on_tidy);
 	int r = 0;
 	if (conf->cert_file != NULL) {
 		fr->cert_file = ln_strdup(conf->cert_file);
@@ -571,6 +599,7 @@ void front_free(struct front *fr)
 	}
 	front_sources_fini(&fr->sources);
 	ev_timer_fini(&fr->drain_timer);
+	ev_timer_fini(&fr->tidy);
 	ev_timer_fini(&fr->shed_timer);
 	net_tls_ctx_free(fr->tls);
 	free(fr->cert_file);

@@ -10,6 +10,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "netns"))
 
 from lnlab import Lab, LinnetServer, NetbirdServer, programs_folder  # noqa: E402
+from lnlab.authority import certificate  # noqa: E402
 from lnlab.topology import SERVER  # noqa: E402
 
 NETBIRD = os.environ.get("NETBIRD_SERVER_BIN")
@@ -30,19 +31,6 @@ def descendants(pid):
     for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         found += descendants(int(child))
     return found
-
-
-def certificate(folder):
-    """A throw-away authority and a certificate of the server's address: (ca, certificate, key)."""
-    ca, ca_key, cert, key, request = (folder / n for n in ("ca.pem", "ca.key", "srv.pem", "srv.key", "srv.csr"))
-    (folder / "srv.ext").write_text(f"subjectAltName=IP:{SERVER}\nbasicConstraints=CA:FALSE\n")
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    for words in (["req", "-x509", *curve, "-keyout", ca_key, "-out", ca, "-subj", "/CN=bench authority", "-days", "2"],
-                  ["req", *curve, "-keyout", key, "-out", request, "-subj", "/CN=bench"],
-                  ["x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-out", cert,
-                   "-days", "2", "-extfile", folder / "srv.ext"]):
-        subprocess.run(["openssl", *[str(w) for w in words]], check=True, capture_output=True)
-    return ca, cert, key
 
 
 class Bench:
@@ -66,7 +54,7 @@ class Bench:
                   "logLevel": "info", "logFile": "console", "dataDir": str(self.lab.server.folder / "data"),
                   "authSecret": "unused-without-a-relay"}
         if self.tls:
-            self.ca, cert, key = certificate(self.lab.server.folder)
+            self.ca, cert, key = certificate(self.lab.server.folder, SERVER)
             server["tls"] = {"certFile": str(cert), "keyFile": str(key)}
         return {"server": server, "linnet": {"maxPerSource": 1000000, "signal": {"rate": 0}}}
 
@@ -74,9 +62,9 @@ class Bench:
         """Nobody sees anybody: what is measured then is the stream, not its map."""
         if self.kind == "netbird":
             for policy in self.server.call("GET", "/api/policies"):
-                self.server.call_quietly("DELETE", f"/api/policies/{policy['id']}")
+                self.server.call("DELETE", f"/api/policies/{policy['id']}")
         else:
-            for policy in json.loads(self.server.admin("policy", "list", "--json").stdout):
+            for policy in json.loads(self.server.admin("policy", "list", "--json").stdout)["policies"]:
                 self.server.admin("policy", "delete", policy["id"])
 
     def load(self, program, *words, timeout=600):

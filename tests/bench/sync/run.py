@@ -4,9 +4,10 @@
 Usage: run.py [--peers 100,1000] [--idle 1000,5000] [--kinds linnet,netbird] [--no-tls] [--limit S]. JSON lines; NetBird's
 combined server is measured when NETBIRD_SERVER_BIN names it. Programs from $LINNET_BIN. Needs root (namespaces).
 
-Two experiments. `map`: all peers see each other; register, open, one change, and everybody back at once twice: with a
-change since the last map, and with none. `idle`: nobody sees anybody, so that what is measured is the stream: its
-resident KiB, h2c and TLS (NetBird's server keeps to h2c here: it takes certificates only with a domain).
+Two experiments. `map`: all peers see each other; register, open, one change, and everybody back at once twice: `reopen`
+with nothing changed, `rejoin` with a change in between. `idle`: nobody sees anybody, so that what is measured is the
+stream: resident KiB per stream against the same peers registered and gone (`cut`; what they cost is kib_per_peer), right
+after opening and once more after everybody has reconnected at once.
 """
 import argparse
 import pathlib
@@ -20,11 +21,8 @@ from bench_servers import Bench, Lab, emit, kinds, machine  # noqa: E402
 def maps(kind, tls, peers, limit):
     with Lab("syn") as lab:
         bench = Bench(lab, kind, tls)
-        phases = ["register", "open", "idle:2", "change", "reopen", "idle:2", "reopen"]
-        names = iter(["register", "open", "idle", "change", "reopen changed", "idle", "reopen unchanged"])
-        for line in bench.load("sync_load", "--setup-key", bench.server.setup_key(), "--peers", peers, *phases,
-                               timeout=limit):
-            line["phase"] = next(names)
+        for line in bench.load("sync_load", "--setup-key", bench.server.setup_key(), "--peers", peers, "register", "open",
+                               "idle:2", "change", "reopen", "rejoin", timeout=limit):
             emit({"experiment": "map", **line})
 
 
@@ -33,14 +31,14 @@ def idle(kind, tls, peers, limit):
         bench = Bench(lab, kind, tls)
         key = bench.server.setup_key()
         bench.forget_policies()
-        registered = None
-        for line in bench.load("sync_load", "--setup-key", key, "--peers", peers, "register", "idle:2", "open", "idle:3",
-                               "reopen", "idle:3", timeout=limit):
-            if line["phase"] == "idle":
-                rss = line["server_rss_kib"]
-                if registered is None:
-                    registered = rss
-                line["kib_per_stream"] = round((rss - registered) / peers, 1)
+        before, registered = bench.rss(), 0
+        for line in bench.load("sync_load", "--setup-key", key, "--peers", peers, "register", "cut:4", "open", "idle:4",
+                               "reopen", "idle:4", timeout=limit):
+            if line["phase"] == "cut":
+                registered = line["server_rss_kib"]
+                line["kib_per_peer"] = round((registered - before) / peers, 1)
+            elif line["phase"] == "idle":
+                line["kib_per_stream"] = round((line["server_rss_kib"] - registered) / peers, 1)
             emit({"experiment": "idle", **line})
 
 

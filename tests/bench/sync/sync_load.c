@@ -10,6 +10,7 @@
  *	register   Login of every peer with the setup key
  *	open       Sync of every peer; ends when all have a map
  *	idle:S     S seconds of silence; counts what came
+ *	cut:S      every connection is cut, then S seconds of silence
  *	reopen     every connection is cut and made anew; ends when all have had an answer
  *	rejoin     the same with a new peer registered in between
  *	change     one more peer registers; ends when every stream has heard of it
@@ -100,11 +101,19 @@ static void agent_connect(struct agent *a)
 	a->channel = grpc_channel_new(load.loop, &conf);
 }
 
-static void agent_cut(struct agent *a)
+/* The connection only: the channel keeps its TLS ticket, as that of an agent does. */
+static void agent_drop(struct agent *a)
 {
 	if (a->sync != NULL)
 		grpc_call_set_user(a->sync, NULL);
 	a->sync = NULL;
+	if (a->channel != NULL)
+		grpc_channel_reset(a->channel);
+}
+
+static void agent_cut(struct agent *a)
+{
+	agent_drop(a);
 	if (a->channel != NULL)
 		grpc_channel_free(a->channel);
 	a->channel = NULL;
@@ -386,7 +395,7 @@ static bool phase_open(const char *name)
 static bool phase_reopen(void)
 {
 	for (unsigned i = 0; i < load.nagents; i++)
-		agent_cut(load.agents[i]);
+		agent_drop(load.agents[i]);
 	load.at_once = load.nagents;
 	return phase_open("reopen");
 }
@@ -417,6 +426,16 @@ static bool phase_rejoin(void)
 	free(extra);
 	load.at_once = load.nagents;
 	return load.failed == 0 && phase_open("rejoin");
+}
+
+static bool phase_cut(double seconds)
+{
+	double cpu = load_server_cpu(load.server);
+	for (unsigned i = 0; i < load.nagents; i++)
+		agent_drop(load.agents[i]);
+	phase_begin(PHASE_WAIT);
+	(void)phase_run("cut", (ln_time)(seconds * 1e9), cpu);
+	return true;
 }
 
 static bool phase_idle(double seconds)
@@ -558,6 +577,8 @@ static bool run_phase(const char *word)
 		return phase_check();
 	if (strncmp(word, "idle:", 5) == 0)
 		return phase_idle(atof(word + 5));
+	if (strncmp(word, "cut:", 4) == 0)
+		return phase_cut(atof(word + 4));
 	if (strncmp(word, "churn:", 6) == 0)
 		return phase_churn(atof(word + 6));
 	fprintf(stderr, "sync_load: unknown phase %s\n", word);
