@@ -10,6 +10,8 @@
 
 #define WRITEV_MAX ((size_t)16)
 #define READS_PER_TURN 4 /* so that one busy peer leaves room for the others */
+/* Of one step: as much as one read gives. */
+#define HANDSHAKE_MAX (64u << 10)
 /* More is never kept: writers stop long before. */
 #define PENDING_MAX (64u << 20)
 
@@ -21,13 +23,16 @@ struct net_stream {
 	const struct net_stream_ops *ops;
 	void *user;
 	struct str out;
+	bool server; /* of TLS */
 	bool ready_told;
 	bool muted;
 	bool dead;      /* freed by the owner; memory goes at the end of the turn */
 	bool failed;    /* no more input or output */
 	bool write_err; /* found while writing; told from the loop */
 	bool finishing;
+	bool at_work; /* a worker thread has the session, `in` and `out` */
 	int err;
+	struct str in; /* of the handshake */
 };
 
 static void tell_write_error(void *arg);
@@ -36,7 +41,7 @@ static void update_want(struct net_stream *s)
 {
 	if (s->dead || s->muted)
 		return;
-	ev_io_want(&s->io, s->failed ? 0 : EV_READ | (s->out.n != 0 ? EV_WRITE : 0u));
+	ev_io_want(&s->io, s->failed || s->at_work ? 0 : EV_READ | (s->out.n != 0 ? EV_WRITE : 0u));
 }
 
 static void fail(struct net_stream *s, int err, const char *why)
@@ -138,6 +143,7 @@ void net_stream_writev(struct net_stream *s, const struct slice *v, size_t n)
 	for (; n != 0; v += LN_MIN(n, WRITEV_MAX), n -= LN_MIN(n, WRITEV_MAX)) {
 		if (s->dead || s->failed || s->write_err || s->finishing)
 			return;
+		ln_assert(!s->at_work);
 		if (s->tls != NULL)
 			write_tls(s, v, LN_MIN(n, WRITEV_MAX));
 		else
@@ -161,7 +167,7 @@ size_t net_stream_pending(const struct net_stream *s)
 
 void net_stream_finish(struct net_stream *s)
 {
-	if (s->dead || s->failed || s->write_err || s->finishing)
+	if (s->dead || s->failed || s->write_err || s->finishing || s->at_work)
 		return;
 	if (s->tls != NULL)
 		net_tls_end(s->tls, &s->out);
@@ -194,10 +200,52 @@ static void tls_input(struct net_stream *s, struct slice in)
 	}
 }
 
+/* --- the server's handshake, on worker threads ------------------------------------------------*/
+
+static void handshake_work(void *arg)
+{
+	struct net_stream *s = arg;
+	struct slice in = str_slice(&s->in);
+	s->err = net_tls_handshake(s->tls, &in, &s->out);
+	str_consume(&s->in, s->in.n - in.n);
+}
+
+static void stream_gone(void *arg);
+
+static void handshake_done(void *arg)
+{
+	struct net_stream *s = arg;
+	s->at_work = false;
+	if (s->dead) {
+		stream_gone(s);
+		return;
+	}
+	if (s->muted)
+		return;
+	flush_out(s);
+	struct str rest = s->in;
+	str_init(&s->in, HANDSHAKE_MAX);
+	if (s->err == 0)
+		tls_input(s, str_slice(&rest));
+	else if (s->err != LN_E_AGAIN)
+		fail(s, s->err, net_tls_error(s->tls));
+	str_fini(&rest);
+	update_want(s);
+}
+
+static void handshake_input(struct net_stream *s, struct slice in)
+{
+	str_addn(&s->in, in.p, in.n);
+	s->at_work = true;
+	update_want(s);
+	ev_work(s->loop, handshake_work, handshake_done, s);
+}
+
 static void on_readable(struct net_stream *s)
 {
 	struct mslice buf = ev_scratch(s->loop, 0);
-	for (int i = 0; i < READS_PER_TURN && !s->dead && !s->failed && !s->muted; i++) {
+	for (int i = 0; i < READS_PER_TURN && !s->dead && !s->failed && !s->muted && !s->at_work;
+	     i++) {
 		ssize_t n = recv(s->fd, buf.p, buf.n, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -207,6 +255,8 @@ static void on_readable(struct net_stream *s)
 			fail(s, -errno, ln_strerror(-errno));
 		} else if (n == 0) {
 			fail(s, LN_E_CLOSED, "closed by the other side");
+		} else if (s->tls != NULL && s->server && !s->ready_told) {
+			handshake_input(s, slice_of(buf.p, (size_t)n));
 		} else if (s->tls != NULL) {
 			tls_input(s, slice_of(buf.p, (size_t)n));
 		} else {
@@ -237,6 +287,7 @@ int net_stream_new(struct ev_loop *l, int fd, struct net_tls *tls, const struct 
 	struct net_stream *s = ln_alloc(sizeof(*s));
 	*s = (struct net_stream){ .loop = l, .fd = fd, .tls = tls, .ops = ops, .user = user };
 	str_init(&s->out, PENDING_MAX);
+	str_init(&s->in, HANDSHAKE_MAX);
 	int r = ev_io_init(&s->io, l, fd, on_io);
 	if (r == 0 && tls != NULL) {
 		r = net_tls_start(tls, &s->out);
@@ -257,6 +308,7 @@ static void stream_gone(void *arg)
 	struct net_stream *s = arg;
 	net_tls_free(s->tls);
 	str_fini(&s->out);
+	str_fini(&s->in);
 	free(s);
 }
 
@@ -264,14 +316,15 @@ void net_stream_free(struct net_stream *s)
 {
 	if (s == NULL || s->dead)
 		return;
-	if (s->tls != NULL && !s->failed && !s->write_err && !s->finishing) {
+	if (s->tls != NULL && !s->failed && !s->write_err && !s->finishing && !s->at_work) {
 		net_tls_end(s->tls, &s->out);
 		flush_out(s);
 	}
 	s->dead = true;
 	ev_io_fini(&s->io);
 	close(s->fd);
-	ev_defer(s->loop, stream_gone, s);
+	if (!s->at_work)
+		ev_defer(s->loop, stream_gone, s);
 }
 
 void net_stream_set_owner(struct net_stream *s, const struct net_stream_ops *ops, void *user)
@@ -290,8 +343,8 @@ void net_stream_start_tls(struct net_stream *s, struct net_tls *tls, struct slic
 {
 	ln_assert(s->tls == NULL);
 	s->tls = tls;
-	tls_input(s, first);
-	update_want(s);
+	s->server = true;
+	handshake_input(s, first);
 }
 
 void net_stream_mute(struct net_stream *s)

@@ -37,7 +37,11 @@ void net_stream_free(struct net_stream *s); /* also inside its callbacks */
 void net_stream_set_owner(struct net_stream *s, const struct net_stream_ops *ops, void *user);
 /* Hands bytes an earlier owner has read to the present one. */
 void net_stream_feed(struct net_stream *s, struct slice data);
-/* Turns a plain stream into a TLS server stream; `first` was already read from it. */
+/*
+ * Turns a plain stream into a TLS server stream; `first` was already read from it. The handshake is
+ * computed on worker threads (its keys and signature cost hundreds of microseconds); meanwhile the
+ * stream rests, and may be freed. Nothing may be written before ready() or data().
+ */
 void net_stream_start_tls(struct net_stream *s, struct net_tls *tls, struct slice first);
 /* Takes all of it. After the end or an error it is dropped. */
 void net_stream_write(struct net_stream *s, struct slice data);

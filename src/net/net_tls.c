@@ -223,8 +223,10 @@ void net_tls_ctx_free(struct net_tls_ctx *c)
 {
 	if (c == NULL)
 		return;
-	forget_ticket(c);
-	SSL_CTX_set_app_data(c->ssl, NULL);
+	if (!c->server) {
+		forget_ticket(c);
+		SSL_CTX_set_app_data(c->ssl, NULL);
+	}
 	SSL_CTX_free(c->ssl);
 	free(c);
 }
@@ -328,6 +330,15 @@ int net_tls_start(struct net_tls *t, struct str *out)
 	}
 	leave(t);
 	return 0;
+}
+
+int net_tls_handshake(struct net_tls *t, struct slice *in, struct str *out)
+{
+	enter(t, in, out);
+	int r = SSL_do_handshake(t->ssl);
+	r = r == 1 ? 0 : result(t, r);
+	leave(t);
+	return r;
 }
 
 int net_tls_read(struct net_tls *t, struct slice *in, struct mslice dst, struct str *out)

@@ -39,6 +39,12 @@ void net_tls_without_alpn(struct net_tls *t);
 /* Client: emits the first flight. Server: nothing. LN_E_AUTH on failure. */
 LN_MUST_CHECK int net_tls_start(struct net_tls *t, struct str *out);
 /*
+ * A step of the handshake on the bytes that came. 0: done; what is left in *in is for
+ * net_tls_read(). LN_E_AGAIN: all was taken, the peer is next. Else as net_tls_read(). May run on
+ * any thread that has the session to itself.
+ */
+LN_MUST_CHECK int net_tls_handshake(struct net_tls *t, struct slice *in, struct str *out);
+/*
  * Takes cipher text from the front of *in, gives plain text. Positive: bytes in dst. LN_E_AGAIN:
  * all of *in was taken, more is needed. LN_E_CLOSED: the peer ended properly. LN_E_AUTH: broken;
  * the reason is in net_tls_error().

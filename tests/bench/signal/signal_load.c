@@ -59,7 +59,7 @@ static struct {
 	} run;
 
 	uint64_t phase; /* messages of an older phase do not count */
-	uint64_t sent, received, answered, failed, unregistered;
+	uint64_t sent, received, answered, failed, retries, unregistered;
 	ln_time began;
 	ln_time *samples;
 	uint32_t nsamples;
@@ -89,6 +89,8 @@ static void send_one(struct agent *a)
 	str_fini(&msg);
 	load.sent++;
 }
+
+static void agent_open(struct agent *a);
 
 static void on_headers(struct grpc_call *c)
 {
@@ -130,6 +132,12 @@ static void on_closed(struct grpc_call *c, enum grpc_status status, const char *
 	if (a == NULL)
 		return;
 	a->stream = NULL;
+	/* As agents do in a storm that the server sheds. */
+	if (!a->registered && load.retries < 10 * load.pairs) {
+		load.retries++;
+		agent_open(a);
+		return;
+	}
 	if (load.failed++ < 5)
 		fprintf(stderr, "stream ended: %s %s\n", grpc_status_name(status), text);
 }
@@ -189,7 +197,7 @@ static double millis(double quantile)
 static void phase_begin(void)
 {
 	load.phase++;
-	load.sent = load.received = load.answered = load.failed = 0;
+	load.sent = load.received = load.answered = load.failed = load.retries = 0;
 	load.nsamples = 0;
 	load.began = ev_now();
 }
@@ -203,10 +211,10 @@ static void report(const char *name, double cpu_before)
 	printf("{\"phase\": \"%s\", \"pairs\": %u, \"bytes\": %u, \"seconds\": %.3f, "
 	       "\"messages\": %" PRIu64 ", \"messages_s\": %.0f, \"p50_ms\": %.3f, "
 	       "\"p99_ms\": %.3f, \"lost\": %" PRIu64 ", \"failed\": %" PRIu64
-	       ", \"server_cpu_s\": %.2f, \"cpu_us_per_message\": %.1f, "
+	       ", \"retries\": %" PRIu64 ", \"server_cpu_s\": %.2f, \"cpu_us_per_message\": %.1f, "
 	       "\"server_rss_kib\": %ld, \"server_peak_kib\": %ld}\n",
 	       name, load.pairs, load.bytes, seconds, load.received, messages / seconds,
-	       millis(0.5), millis(0.99), load.sent - load.received, load.failed, cpu,
+	       millis(0.5), millis(0.99), load.sent - load.received, load.failed, load.retries, cpu,
 	       messages > 0 ? cpu / messages * 1e6 : 0.0, load_server_kib(load.server, "VmRSS"),
 	       load_server_kib(load.server, "VmHWM"));
 	fflush(stdout);

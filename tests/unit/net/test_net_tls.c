@@ -1,66 +1,17 @@
 /* Both ends of TLS in memory: verification, resumption by ticket, replaced certificates. */
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "src/net/net_tls.h"
+#include "tests/unit/net/net_cert.h"
 #include "tests/unit/unit.h"
 
-#define HOST "vpn.example.org"
-
-static char folder[] = "/tmp/test_net_tls.XXXXXX";
-static char cert_file[64], key_file[64];
-
-/* A self-signed certificate for HOST, as a file and its own root. */
-static int make_files(void **state)
-{
-	assert_non_null(mkdtemp(folder));
-	snprintf(cert_file, sizeof(cert_file), "%s/cert.pem", folder);
-	snprintf(key_file, sizeof(key_file), "%s/key.pem", folder);
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *x = X509_new();
-	X509_NAME *name = X509_get_subject_name(x);
-	assert_non_null(key);
-	X509_set_version(x, 2);
-	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-	X509_gmtime_adj(X509_getm_notBefore(x), -60);
-	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-	X509_set_pubkey(x, key);
-	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1,
-				   0);
-	X509_set_issuer_name(x, name);
-	X509_EXTENSION *san = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "DNS:" HOST);
-	assert_non_null(san);
-	X509_add_ext(x, san, -1);
-	X509_EXTENSION_free(san);
-	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
-	FILE *f = fopen(cert_file, "w");
-	assert_int_equal(PEM_write_X509(f, x), 1);
-	fclose(f);
-	f = fopen(key_file, "w");
-	assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
-	fclose(f);
-	X509_free(x);
-	EVP_PKEY_free(key);
-	return 0;
-}
-
-static int remove_files(void **state)
-{
-	unlink(cert_file);
-	unlink(key_file);
-	return rmdir(folder);
-}
+#define HOST NET_CERT_HOST
 
 static struct net_tls_ctx *server_ctx(void)
 {
 	struct net_tls_ctx *c;
 	struct ln_fail f;
-	assert_int_equal(net_tls_ctx_server(cert_file, key_file, &c, &f), 0);
+	assert_int_equal(net_tls_ctx_server(net_cert_file, net_cert_key, &c, &f), 0);
 	return c;
 }
 
@@ -68,7 +19,7 @@ static struct net_tls_ctx *client_ctx(void)
 {
 	struct net_tls_ctx *c;
 	struct ln_fail f;
-	assert_int_equal(net_tls_ctx_client(cert_file, &c, &f), 0);
+	assert_int_equal(net_tls_ctx_client(net_cert_file, &c, &f), 0);
 	return c;
 }
 
@@ -190,5 +141,5 @@ int main(void)
 		cmocka_unit_test(test_a_session_outlives_its_context),
 		cmocka_unit_test(test_a_name_that_is_none_gives_no_session),
 	};
-	return cmocka_run_group_tests(tests, make_files, remove_files);
+	return cmocka_run_group_tests(tests, net_cert_make, net_cert_remove);
 }
