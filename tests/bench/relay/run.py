@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import socket
@@ -27,9 +28,12 @@ HERTZ = os.sysconf("SC_CLK_TCK")
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the range the generator's own connections come from."""
+    while True:
+        port = random.randrange(20000, 30000)
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 def certificate(folder):
@@ -52,6 +56,12 @@ class Relay:
                     self.url, "--auth-secret", SECRET, "--log-level", "warn", "--log-file", "console"]
             argv += ["--cert-file", folder / "cert.pem", "--cert-key", folder / "key.pem"] if tls else []
             env["LINNET_MAX_PER_SOURCE"] = "1000000"
+        elif kind == "coturn":
+            self.url = f"turn://127.0.0.1:{self.port}"
+            argv = ["turnserver", "-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", self.port, "--no-auth", "--no-cli",
+                    "--no-tls", "--no-dtls", "--allow-loopback-peers", "--log-file", "stdout", "--pidfile",
+                    folder / "turn.pid", "--userdb", folder / "turndb", "--min-port", "30100", "--max-port", "60000",
+                    *([] if spread else ["-m", "1"])]
         else:
             argv = [os.environ["NETBIRD_RELAY_BIN"], "--listen-address", f"127.0.0.1:{self.port}", "--exposed-address",
                     self.url, "--auth-secret", SECRET, "--log-level", "error", "--metrics-port", str(free_port()),
@@ -87,29 +97,36 @@ class Relay:
 
 def generator(relay, spread, *words):
     pin = [] if spread else ["taskset", "-c", "1"]
+    if relay.kind == "coturn":
+        return [str(a) for a in [*pin, BIN / "tests/bench/turn_load", "--url", relay.url, *words]]
     argv = [*pin, BIN / "tests/bench/relay_load", "--url", relay.url, "--secret", SECRET, *words]
     return [str(a) for a in argv + (["--tls"] if relay.tls else [])]
 
 
+def started(relay, args, *words):
+    process = subprocess.Popen(generator(relay, args.spread, *words), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    return process, process.stdout.readline() == "ready\n"
+
+
 def load(relay, args, *words):
+    process, ready = started(relay, args, *words)
     before = relay.cpu()
-    done = subprocess.run(generator(relay, args.spread, *words), capture_output=True, text=True, timeout=120)
+    out, err = process.communicate("\n" if ready else None, timeout=120)
     used = relay.cpu() - before
-    if done.returncode != 0:
-        return {"error": done.stderr.strip()[-300:]}
-    row = json.loads(done.stdout)
+    if process.returncode != 0:
+        return {"error": err.strip()[-300:]}
+    row = json.loads(out)
     row["cpu_s_per_gb"] = round(used / (row.pop("payload_bytes") / 1e9), 3)
     return row
 
 
 def idle(relay, args):
     before = relay.rss_kib()
-    process = subprocess.Popen(generator(relay, args.spread, "--idle", "--pairs", args.idle // 2), stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True)
     begun = time.monotonic()
-    if process.stdout.readline() != "ready\n":
-        process.wait()
-        return {"error": "not all connected"}
+    process, ready = started(relay, args, "--idle", "--pairs", args.idle // 2)
+    if not ready:
+        return {"error": process.communicate()[1].strip()[-300:]}
     took = time.monotonic() - begun
     time.sleep(2)
     used = relay.rss_kib() - before
@@ -120,7 +137,7 @@ def idle(relay, args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--kinds", default="linnet,netbird")
+    parser.add_argument("--kinds", default="linnet,netbird,coturn")
     parser.add_argument("--pairs", default="1,10")
     parser.add_argument("--size", type=int, default=1200)
     parser.add_argument("--seconds", type=float, default=4)
@@ -137,14 +154,17 @@ def main():
             if kind == "netbird" and not os.environ.get("NETBIRD_RELAY_BIN"):
                 print(json.dumps({"kind": kind, "skipped": "NETBIRD_RELAY_BIN is not set"}), flush=True)
                 continue
-            relay = Relay(kind, args.tls, folder, args.spread)
+            if kind == "coturn" and shutil.which("turnserver") is None:
+                print(json.dumps({"kind": kind, "skipped": "turnserver is not installed"}), flush=True)
+                continue
+            relay = Relay(kind, args.tls and kind != "coturn", folder, args.spread)
             try:
                 steps = [(f"pairs={n}", lambda n=n: load(relay, args, "--pairs", n, "--size", args.size, "--seconds",
                                                           args.seconds)) for n in args.pairs.split(",") if n != "0"]
-                if args.rate:
+                if args.rate and kind != "coturn":
                     steps.append((f"delay at {args.rate}/s", lambda: load(
                         relay, args, "--rate", args.rate, "--size", args.size, "--seconds", args.seconds)))
-                if args.idle:
+                if args.idle and kind != "coturn":
                     steps.insert(0, ("idle", lambda: idle(relay, args)))
                 for what, step in steps:
                     print(json.dumps({"kind": kind, "tls": args.tls, "what": what, **step()}), flush=True)
