@@ -8,6 +8,7 @@
 #include "src/agent/api/agent_api.h"
 #include "src/obs/obs_log.h"
 #include "src/plat/plat.h"
+#include "src/plat/plat_wg.h"
 
 #define AGENT_NETWORKS_MAX 64
 #define AGENT_HOST_DEBOUNCE (300 * LN_MSEC)
@@ -310,6 +311,10 @@ int agent_start(struct agent *a, struct ln_fail *f)
 		if (err < 0)
 			return err;
 	}
+	/* The answer may cost 0.2 s once, and nobody waits for an `up` yet. */
+	struct ln_fail why = { 0 };
+	if (!a->opt.no_kernel && plat_wg_probe(a->plat, &why) < 0)
+		log_debug("agent", "no WireGuard in the kernel", LOG_STR("why", why.text));
 	if (a->opt.multi)
 		agent_connect_noted(a);
 	agent_auto_connect(a, agent_profiles_active(a->profiles));

@@ -24,5 +24,6 @@ struct plat {
 	struct lx_watch watch;
 	char *state_dir;
 	struct list networks;
-	bool ipv6; /* the kernel has IPv6 */
+	bool ipv6;  /* the kernel has IPv6 */
+	bool no_wg; /* it has no WireGuard: plat_wg_probe() has asked */
 };

@@ -41,30 +41,35 @@ static int ask_for_link(struct plat *p)
 	return r == -EINVAL || r == -ERANGE ? 0 : r;
 }
 
-static void load_module(void)
+/* False when there is nothing to load. */
+static bool load_module(void)
 {
 	struct utsname u;
 	char folder[sizeof(u.release) + 16];
 	char output[256];
 	static const char *const argv[] = { "modprobe", "-q", "wireguard", NULL };
 	if (uname(&u) < 0)
-		return;
+		return false;
 	(void)snprintf(folder, sizeof(folder), "/lib/modules/%s", u.release);
 	if (access(folder, F_OK) < 0)
-		return;
+		return false;
 	int status =
 		ev_child_run_sync(argv, slice_of(NULL, 0), output, sizeof(output), MODPROBE_LIMIT);
 	if (status != 0)
 		log_debug("plat", "modprobe wireguard failed", LOG_INT("status", status));
+	return status == 0;
 }
 
 int plat_wg_probe(struct plat *p, struct ln_fail *f)
 {
+	/* Each question about an unknown type makes the kernel run modprobe: 0.1 s. A "no" holds
+	 * until somebody has loaded the module. */
+	if (p->no_wg && access("/sys/module/wireguard", F_OK) < 0)
+		return ln_fail(f, LN_E_UNSUPPORTED, "this kernel has no WireGuard");
 	int r = ask_for_link(p);
-	if (r == -EOPNOTSUPP) {
-		load_module();
+	if (r == -EOPNOTSUPP && load_module())
 		r = ask_for_link(p);
-	}
+	p->no_wg = r == -EOPNOTSUPP;
 	if (r == -EOPNOTSUPP)
 		return ln_fail(f, LN_E_UNSUPPORTED, "this kernel has no WireGuard");
 	if (r < 0)
