@@ -88,8 +88,16 @@ own_address() {
 	echo "${found:-127.0.0.1}"
 }
 
+# write_config: until the first machine has joined nobody depends on the file, and a new LINNET_PORT counts.
 write_config() {
-	[ -f "$STATE/config.yaml" ] && return
+	if [ -f "$STATE/joined" ] && [ -f "$STATE/config.yaml" ]; then
+		local port
+		port=$(sed -n 's/.*listenAddress: ":\([0-9]*\)"/\1/p' "$STATE/config.yaml")
+		[ "${LINNET_PORT:-$port}" = "$port" ] ||
+			die "this server is set up on port $port, and its agents know it there; ./quickstart.sh remove begins anew."
+		PORT=$port
+		return
+	fi
 	(umask 077
 	cat >"$STATE/config.yaml" <<EOF
 # Made by quickstart.sh; the keys are those of NetBird's combined server.
@@ -115,7 +123,11 @@ start_server() {
 		die "the configuration $STATE/config.yaml is not valid (see above)."
 	launch linnet-server --config "$STATE/config.yaml"
 	for _ in $(seq 100); do
-		running linnet-server || { tail -n 3 "$STATE/linnet-server.log" >&2; die "the server did not start (log: $STATE/linnet-server.log)."; }
+		running linnet-server || {
+			tail -n 1 "$STATE/linnet-server.log" >&2
+			rm -f "$STATE/linnet-server.pid"
+			die "the server did not start (log: $STATE/linnet-server.log). Another TCP port: LINNET_PORT=8081 ./quickstart.sh"
+		}
 		$BUILD/linnet-server admin --config "$STATE/config.yaml" account show >/dev/null 2>&1 &&
 			{ say "The server listens on TCP port $PORT and UDP port 3478 (STUN)."; return; }
 		sleep 0.1
@@ -165,13 +177,13 @@ quickstart() {
 	say
 	if [ -n "$key" ]; then
 		say "Join the next machine (build there with ./quickstart.sh build, start build/rel/linnetd, then):"
-		say "  linnet up --management-url $url --setup-key $key"
+		say "  build/rel/linnet up --management-url $url --setup-key $key"
 		say "or with NetBird's agent:  netbird up --management-url $url --setup-key $key"
 		say "The key is shown only now; it may be used by any number of machines for 30 days."
 	else
 		say "This machine has joined before. A new setup key for another one:"
 		say "  $BUILD/linnet-server admin --config $STATE/config.yaml setup-key create --name NAME --reusable --expires 24h"
-		say "  linnet up --management-url $url --setup-key KEY"
+		say "  build/rel/linnet up --management-url $url --setup-key KEY"
 	fi
 	say "Stop everything: ./quickstart.sh stop     Delete everything: ./quickstart.sh remove"
 }

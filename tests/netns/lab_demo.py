@@ -2,10 +2,13 @@
 """The laboratory of quickstart.sh: two machines behind two NAT routers, seen by a newcomer."""
 import json
 import signal
+import subprocess
 import sys
 import time
 
 from lnlab import Lab, LabError, LinnetAgent, LinnetServer
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def title(text):
@@ -61,15 +64,26 @@ def show(lab):
     print("both agents are down, their interfaces are gone")
 
 
+class Interrupted(BaseException):
+    """A signal asked for the end; not an Exception, so that nothing on the way takes it for a failed step."""
+
+
+def on_signal(number, frame):
+    for each in SIGNALS:  # once is enough: the taking down is not interrupted
+        signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(number)
+
+
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for each in SIGNALS:
+        signal.signal(each, on_signal)
     try:
         with Lab("demo", out=sys.stdout) as lab:
             show(lab)
-    except KeyboardInterrupt:
+    except Interrupted as by:
         print("\ninterrupted; the laboratory has been taken down", file=sys.stderr)
-        return 130
-    except (LabError, OSError) as failed:
+        return 128 + by.args[0]
+    except (LabError, OSError, subprocess.SubprocessError) as failed:
         print(f"lab: {failed}", file=sys.stderr)
         return 1
     print("\nThe laboratory has been taken down. All steps passed.")

@@ -119,8 +119,8 @@ class Host:
         self.lab, self.name, self.netns = lab, name, f"{lab.prefix}{name}"
         self.folder = lab.folder / name
         self.folder.mkdir()
+        lab.hosts.append(self)  # first: an interruption may come when the namespace is there already
         run("ip", "netns", "add", self.netns)
-        lab.hosts.append(self)
         self.run("ip", "link", "set", "lo", "up")
         self.run("sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0")
         etc = pathlib.Path("/etc/netns") / self.netns
@@ -180,7 +180,7 @@ class Lab:
         return self
 
     def __exit__(self, kind, value, trace):
-        if kind is not None and kind is not KeyboardInterrupt:
+        if kind is not None and issubclass(kind, Exception):
             self.keep = True
         self.close()
 
