@@ -117,7 +117,7 @@ def load(relay, args, *words):
     if process.returncode != 0:
         return {"error": err.strip()[-300:]}
     row = json.loads(out)
-    row["cpu_s_per_gb"] = round(used / (row.pop("payload_bytes") / 1e9), 3)
+    row["cpu_s_per_gb"] = round(used / (max(row.pop("payload_bytes"), 1) / 1e9), 3)
     return row
 
 
