@@ -24,7 +24,7 @@ static bool is_host_char(uint8_t c)
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
 }
 
-static int parse_port(struct slice s, uint16_t *ret)
+int url_parse_port(struct slice s, uint16_t *ret)
 {
 	unsigned v = 0;
 	if (s.n == 0 || s.n > 5)
@@ -93,7 +93,7 @@ int url_parse(struct slice text, struct url *ret, struct ln_fail *f)
 		return r;
 	u.port = u.tls ? 443 : 80;
 	if (s.n != 0) {
-		if (s.p[0] != ':' || parse_port(slice_after(s, 1), &u.port) != 0)
+		if (s.p[0] != ':' || url_parse_port(slice_after(s, 1), &u.port) != 0)
 			return ln_fail(f, LN_E_MALFORMED, "URL: the port must be 1 to 65535");
 		u.port_given = true;
 	}

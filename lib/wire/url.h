@@ -21,5 +21,7 @@ struct url {
 
 /* LN_E_MALFORMED with the reason in f; LN_E_UNSUPPORTED for another scheme. */
 LN_MUST_CHECK int url_parse(struct slice text, struct url *ret, struct ln_fail *f);
+/* 1 to 65535 in at most five digits, nothing else. LN_E_MALFORMED. */
+LN_MUST_CHECK int url_parse_port(struct slice text, uint16_t *ret);
 /* "host:port", with brackets around an IPv6 literal. */
 void url_authority(const struct url *u, char dst[URL_AUTHORITY_TEXT]);

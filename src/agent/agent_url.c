@@ -3,26 +3,12 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "lib/wire/url.h"
+
 static bool agent_url_host_char(uint8_t c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
 	       c == '.' || c == '-' || c == '_' || c == ':';
-}
-
-static int agent_url_parse_port(struct slice s, uint16_t *ret)
-{
-	unsigned v = 0;
-	if (s.n == 0 || s.n > 5)
-		return LN_E_MALFORMED;
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return LN_E_MALFORMED;
-		v = v * 10 + (unsigned)(s.p[i] - '0');
-	}
-	if (v == 0 || v > 65535)
-		return LN_E_MALFORMED;
-	*ret = (uint16_t)v;
-	return 0;
 }
 
 int agent_url_parse_host(struct slice text, uint16_t default_port, char host[256],
@@ -58,7 +44,7 @@ int agent_url_parse_host(struct slice text, uint16_t default_port, char host[256
 		if (!agent_url_host_char(name.p[i]))
 			return LN_E_MALFORMED;
 	uint16_t value = default_port;
-	if (port.n > 0 && agent_url_parse_port(port, &value) < 0)
+	if (port.n > 0 && url_parse_port(port, &value) < 0)
 		return LN_E_MALFORMED;
 	memcpy(host, name.p, name.n);
 	host[name.n] = '\0';
