@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import platform
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ sys.path.insert(0, str(HERE.parent / "netns"))
 from lnlab import Lab, LinnetServer, NetbirdServer, programs_folder  # noqa: E402
 from lnlab.authority import certificate  # noqa: E402
 from lnlab.topology import SERVER  # noqa: E402
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a lab goes away also with `timeout`
 
 NETBIRD = os.environ.get("NETBIRD_SERVER_BIN")
 

@@ -30,6 +30,7 @@
 
 #define SERVICE "/signalexchange.SignalExchange/"
 #define PHASE_LIMIT (120 * LN_SEC)
+#define SETTLE_LIMIT (20 * LN_SEC)
 #define TICK (5 * LN_MSEC)
 #define SAMPLES_MAX 4000000u
 #define BODY_MIN 16
@@ -258,10 +259,10 @@ static bool phase_idle(double seconds)
 	return load.failed == 0;
 }
 
-/* What is still on its way when the time is over is waited for, a second at most. */
+/* What is still on its way when the time is over is waited for. */
 static bool settle(void)
 {
-	ln_time limit = ev_now() + LN_SEC;
+	ln_time limit = ev_now() + SETTLE_LIMIT;
 	while ((load.received < load.sent || load.answered < load.sent) && ev_now() < limit)
 		ev_loop_turn(load.loop, 10 * LN_MSEC);
 	load.run = RUN_NONE;
