@@ -129,6 +129,17 @@ static void on_link_packet(void *user, struct relay_link_peer *at, struct slice 
 	p->client->conf.on_packet(p->client->conf.user, p, data);
 }
 
+/* Made for the first relay that needs it: reading the system's roots takes time and memory. */
+static struct net_tls_ctx *tls_for(struct relay_client *c, const char *url)
+{
+	struct ln_fail f = { 0 };
+	if (strncmp(url, "rels://", 7) != 0)
+		return NULL;
+	if (c->tls == NULL && net_tls_ctx_client(NULL, &c->tls, &f) < 0)
+		log_error("relay", "no TLS for relays", LOG_STR("why", f.text));
+	return c->tls;
+}
+
 /* Null: the address is none. */
 static struct node *node_new(struct relay_client *c, enum node_kind kind, const char *url,
 			     const struct ip_addr *hint)
@@ -142,7 +153,7 @@ static struct node *node_new(struct relay_client *c, enum node_kind kind, const 
 		.hint = hint,
 		.own = c->own,
 		.token = slice_of(c->token, c->ntoken),
-		.tls = c->tls,
+		.tls = tls_for(c, url),
 		.fwmark = c->conf.fwmark,
 		.ready = on_ready,
 		.closed = on_closed,
@@ -347,7 +358,6 @@ static void on_sweep(struct ev_timer *t)
 struct relay_client *relay_client_new(struct ev_loop *loop, const struct relay_client_conf *conf)
 {
 	struct relay_client *c = ln_alloc(sizeof(*c));
-	struct ln_fail f = { 0 };
 	c->loop = loop;
 	c->conf = *conf;
 	if (c->conf.quick == 0)
@@ -357,8 +367,6 @@ struct relay_client *relay_client_new(struct ev_loop *loop, const struct relay_c
 	c->backoff = c->conf.backoff;
 	relay_id_of_key(conf->own, &c->own);
 	c->conf.own = NULL;
-	if (net_tls_ctx_client(NULL, &c->tls, &f) < 0)
-		log_error("relay", "no TLS for relays", LOG_STR("why", f.text));
 	list_init(&c->nodes);
 	list_init(&c->peers);
 	ev_timer_init(&c->retry, loop, on_retry);

@@ -327,7 +327,7 @@ static void on_dialled(void *user, int fd, const struct ip_ep *peer, const char 
 	l->server = *peer;
 	struct net_tls *tls = NULL;
 	if (l->at.tls) {
-		tls = net_tls_new(l->conf.tls, l->at.host);
+		tls = l->conf.tls != NULL ? net_tls_new(l->conf.tls, l->at.host) : NULL;
 		if (tls == NULL) {
 			close(fd);
 			finish(l, false, "the host name cannot be verified by TLS");

@@ -29,7 +29,7 @@ struct relay_link_conf {
 	const struct ip_addr *hint; /* dialled first; null or family 0: none */
 	struct relay_id own;
 	struct slice token;      /* binary; copied */
-	struct net_tls_ctx *tls; /* for rels://; outlives the handshake */
+	struct net_tls_ctx *tls; /* for rels://, else null; outlives the handshake */
 	uint32_t fwmark;
 	void (*ready)(void *user, struct relay_link *l);
 	/* From the loop, once, also before ready. `left`: the server said Close. Free it. */
