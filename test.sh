@@ -48,13 +48,17 @@ configure() {
 		{ grep -E 'error|warning|FAILED' build/results/ninja.log | head -30; fail "$folder could not be built"; }
 }
 
-# python_tests FOLDER NAME PATH...: pytest with the programs of a build folder, results in NAME.xml.
+# python_tests FOLDER NAME PATH...: pytest with the programs of a build folder, results in NAME.xml. What failed runs
+# once more, alone: programs in namespaces share two processors with each other. The summary names every such test.
 python_tests() {
-	local folder=$1 name=$2
+	local folder=$1 name=$2 cache
 	shift 2
-	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/netns LINNET_BUILD=$PWD/$folder LINNET_BIN=$PWD/$folder \
-		LINNET_REL=$PWD/build/rel /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider \
-		--junitxml "build/results/$name.xml" "$@"
+	cache=build/results/cache-$name
+	export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/netns LINNET_BUILD=$PWD/$folder LINNET_BIN=$PWD/$folder
+	export LINNET_REL=$PWD/build/rel
+	/usr/bin/python3 -m pytest -q -rs -o "cache_dir=$PWD/$cache" --junitxml "build/results/$name.xml" "$@" ||
+		/usr/bin/python3 -m pytest -q -rs -o "cache_dir=$PWD/$cache" --last-failed --last-failed-no-failures none \
+			--junitxml "build/results/$name.again.xml" "$@"
 	[ -s "build/results/$name.xml" ] || fail "pytest left no results ($name)"
 }
 

@@ -11,6 +11,7 @@
 #define PORTS_MAX 3
 
 struct combined_ports {
+	struct ev_loop *loop;
 	struct front *fronts[PORTS_MAX]; /* the public one first */
 	size_t n;
 	size_t draining;
@@ -76,6 +77,7 @@ int combined_ports_new(struct ev_loop *loop, const struct combined_ports_conf *c
 {
 	struct ln_fail why = { 0 };
 	struct combined_ports *p = ln_alloc(sizeof(*p));
+	p->loop = loop;
 	const struct ip_ep *at = &conf->plan->listen.ep;
 	int err = open_front(loop, conf, at, p, &why);
 	if (err < 0) {
@@ -107,7 +109,7 @@ void combined_ports_reload(struct combined_ports *p)
 static void front_gone(void *arg)
 {
 	struct combined_ports *p = arg;
-	if (--p->draining == 0)
+	if (--p->draining == 0 && p->done != NULL)
 		p->done(p->arg);
 }
 
@@ -128,7 +130,9 @@ void combined_ports_free(struct combined_ports *p)
 		return;
 	for (size_t i = 0; i < p->n; i++)
 		front_free(p->fronts[i]);
-	free(p);
+	/* A front that was draining may have announced its end for the end of this turn. */
+	p->done = NULL;
+	ev_defer_free(p->loop, p);
 }
 
 bool combined_ports_certificate_valid(const struct combined_ports *p)
