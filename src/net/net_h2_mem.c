@@ -6,6 +6,10 @@
 
 #define ALIGN 16 /* what malloc() promises; a power of two */
 #define HEAD 16  /* before each piece: its size, for realloc */
+#define PAGE 4096
+#define FRAME_BUFFER 16384 /* at least: the one piece that is larger */
+#define FRAME_SMALL 512    /* of it that lies in the page before, for small frames */
+#define SMALL 512          /* pieces that may use the rest of that page */
 
 static bool in_slot(const struct net_h2_mem *m, const void *p)
 {
@@ -13,16 +17,33 @@ static bool in_slot(const struct net_h2_mem *m, const void *p)
 	return b >= m->slot && b < m->slot + EV_SLOT_SIZE;
 }
 
-/* From the slot while the session is being made and room is left; else null. Zeroed. */
+/* Lets the frame buffer begin shortly before the next page, and remembers what lies between. */
+static void leave_rest(struct net_h2_mem *m)
+{
+	size_t end = ((m->used + PAGE - 1) & ~(size_t)(PAGE - 1)) - FRAME_SMALL;
+	if (end <= m->used)
+		return;
+	m->rest = m->used;
+	m->rest_end = m->used = end;
+}
+
+/*
+ * From the slot while the session is being made, later from the rest; null when there is no room.
+ * Zeroed: a piece that was freed is not used again.
+ */
 static void *cut(struct net_h2_mem *m, size_t n)
 {
-	if (m->born || n > EV_SLOT_SIZE)
+	if (n > (m->born ? SMALL : EV_SLOT_SIZE))
 		return NULL;
+	if (!m->born && n >= FRAME_BUFFER)
+		leave_rest(m);
+	size_t *at = m->born ? &m->rest : &m->used;
+	size_t end = m->born ? m->rest_end : EV_SLOT_SIZE;
 	size_t whole = HEAD + ((n + ALIGN - 1) & ~(size_t)(ALIGN - 1));
-	if (whole > EV_SLOT_SIZE - m->used)
+	if (whole > end - *at)
 		return NULL;
-	uint8_t *p = m->slot + m->used;
-	m->used += whole;
+	uint8_t *p = m->slot + *at;
+	*at += whole;
 	memcpy(p, &n, sizeof(n));
 	return p + HEAD;
 }
