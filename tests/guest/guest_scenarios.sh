@@ -72,6 +72,26 @@ up a
 first_ping lossy a "$addr_b"
 for n in a b; do tc qdisc del dev "w$n" root; done
 
+# --- no UDP at all: by the relay, and then not any more ------------------------------------------
+cli a down >/dev/null
+in_ns na nft 'add table inet no; add chain inet no f { type filter hook forward priority 0; }; add rule inet no f ip protocol udp drop'
+up a
+first_ping relay a "$addr_b"
+fact relay ping_back "$(in_ns b ping -c 5 -i 0.2 -W 2 "$addr_a" >/dev/null && echo ok)"
+fact relay relayed "$(cli a status --detail | grep -c 'Connection type: Relayed')"
+fact relay endpoint "$(in_ns a wg show wt0 endpoints | grep -c '127\.1\.')"
+fact relay mbits "$(mbits a b "$addr_b" 2)"
+in_ns a ping -i 0.2 "$addr_b" >/run/ping-a &
+pid_ping=$!
+in_ns na nft delete table inet no
+direct() { cli a status --detail | grep -q 'Connection type: P2P'; }
+until_ok 60 direct && fact relay upgraded ok
+sleep 2
+killall -INT ping
+wait "$pid_ping"
+fact relay lost "$(sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 \2/p' /run/ping-a | awk '{ print $1 - $2 }')"
+fact relay endpoint_after "$(in_ns a wg show wt0 endpoints | grep -c '198\.51\.2\.2')"
+
 cli a down >/dev/null
 cli b down >/dev/null
 left kernel a

@@ -102,6 +102,20 @@ def test_lossy_path(facts):
     assert number(facts, "lossy", "first_ping_ms") < 30000
 
 
+def test_relay_where_no_udp_goes(facts):
+    assert number(facts, "relay", "first_ping_ms") < 30000
+    assert facts["relay", "ping_back"] == "ok"
+    assert facts["relay", "relayed"] == "1"
+    assert facts["relay", "endpoint"] == "1"
+    assert number(facts, "relay", "mbits") > 0
+
+
+def test_relay_is_left_when_udp_goes(facts):
+    assert facts.get(("relay", "upgraded")) == "ok"
+    assert facts["relay", "endpoint_after"] == "1"
+    assert number(facts, "relay", "lost") <= 3
+
+
 def test_first_packet_wakes_and_is_not_lost(facts):
     """The kernel would try again after five seconds; the caught initiation leaves at once."""
     assert facts["driver", "ready_c"] == "ok" and facts["driver", "ready_d"] == "ok"

@@ -70,8 +70,6 @@ void engine_relay_packets(struct engine *e, struct slice batch)
 void engine_relay_add(struct engine_peer *p)
 {
 	struct engine *e = p->engine;
-	if (!wgif_can_relay(e->wg))
-		return;
 	unsigned first = p->v4.family == 4 ? (unsigned)p->v4.b[2] << 8 | p->v4.b[3] : 0;
 	for (unsigned i = 0; i < ENGINE_RELAY_SLOTS; i++) {
 		unsigned slot = (first + i) % ENGINE_RELAY_SLOTS;
@@ -131,7 +129,7 @@ void engine_relay_fini(struct engine *e)
 void engine_relay_set_servers(struct engine *e, const struct mgmt_servers *s)
 {
 	/* A list without relays turns them off (spec relay trap 13). */
-	size_t n = s->has_relay && wgif_can_relay(e->wg) ? s->relay.nurls : 0;
+	size_t n = s->has_relay ? s->relay.nurls : 0;
 	e->local.relay_wanted = n > 0;
 	if (relay_client_set(e->relay, s->relay.urls, n, s->relay.token_payload,
 			     s->relay.token_signature) < 0)

@@ -51,14 +51,46 @@ static void on_wake(struct ev_io *io, unsigned events)
 	struct mslice room = mslice_of(ev_scratch(k->loop, 0).p, KWG_WAKE_ROOM);
 	(void)events;
 	for (unsigned i = 0; i < KWG_DATAGRAMS_PER_TURN && !k->closed; i++) {
-		uint32_t slot;
+		struct ip_ep to;
 		struct slice b;
-		int r = kwg_wake_recv(&k->wake, room, &slot, &b);
-		if (r == 0)
-			kwg_peer_captured(k, slot, b);
-		else if (r != LN_E_MALFORMED)
-			return;
+		int r = kwg_wake_recv(&k->wake, room, &to, &b);
+		if (r == 0 && uwg_is_relay(&to))
+			kwg_relay_out(k, &to, b);
+		else if (r == 0 && kwg_wake_is_ours(&to))
+			kwg_peer_captured(k, kwg_wake_slot(&to), b);
+		else if (r < 0 && r != LN_E_MALFORMED)
+			break;
 	}
+	(void)kwg_relay_flush(k);
+}
+
+/* --- relay ------------------------------------------------------------------------------------ */
+
+void kwg_relay_out(struct kwg *k, const struct ip_ep *to, struct slice data)
+{
+	struct ip_ep ep = { .addr = to->addr, .port = kwg_port(k) }; /* as the owner knows it */
+	if (k->relay.n + data.n <= KWG_RELAY_BATCH)
+		uwg_relay_add(&k->relay, &ep, data);
+}
+
+bool kwg_relay_flush(struct kwg *k)
+{
+	if (k->closed || k->relay.n == 0)
+		return !k->closed;
+	struct str batch = k->relay;
+	str_init(&k->relay, 0);
+	bool alive =
+		kwg_say(k, &(struct uwg_event){ .kind = UWG_EV_RELAY, .data = str_slice(&batch) });
+	str_fini(&batch);
+	return alive;
+}
+
+void kwg_inject(struct kwg *k, const struct ip_ep *from, struct slice data)
+{
+	struct ip_ep ep = *from;
+	if (uwg_is_relay(from)) /* the port the kernel knows */
+		ep.port = k->wake.port;
+	(void)!plat_wg_inject(k->dev, &ep, data);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -109,6 +141,7 @@ int kwg_new(struct ev_loop *l, struct plat *plat, const struct uwg_conf *conf,
 	map_init(&k->peers, rng_u64(ev_rng()), rng_u64(ev_rng()));
 	map_init(&k->slots, rng_u64(ev_rng()), rng_u64(ev_rng()));
 	list_init(&k->news);
+	str_init(&k->relay, 0);
 	ev_timer_init(&k->timer, l, kwg_poll_on_timer);
 	int r = open_all(k, plat, conf, f);
 	if (r < 0) {
@@ -135,6 +168,7 @@ void kwg_free(struct kwg *k)
 	kwg_peer_fini_all(k);
 	map_fini(&k->peers);
 	map_fini(&k->slots);
+	str_fini(&k->relay);
 	ev_defer_free(k->loop, k); /* this may be a call from inside an event */
 }
 

@@ -35,6 +35,8 @@ void kwg_peer_endpoint(struct kwg *k, const struct wg_key *key, const struct ip_
 LN_MUST_CHECK int kwg_peer_stats(struct kwg *k, const struct wg_key *key,
 				 struct uwg_peer_stats *ret);
 
+void kwg_inject(struct kwg *k, const struct ip_ep *from, struct slice data);
+
 /* A handshake is awaited: look often for a while. */
 void kwg_expect(struct kwg *k);
 /* Links of the host have changed: UWG_EV_DOWN follows when ours is gone. */

@@ -23,6 +23,7 @@
 #define KWG_WAITING_MAX 16              /* data messages kept for a peer without endpoint */
 #define KWG_INITIATION_AGE (5 * LN_SEC) /* then the kernel makes a new one (REKEY_TIMEOUT) */
 #define KWG_DATAGRAMS_PER_TURN 64
+#define KWG_RELAY_BATCH (1 << 18) /* bytes per turn; more is dropped */
 
 struct kwg_waiting { /* a data message that had nowhere to go */
 	struct list link;
@@ -72,6 +73,7 @@ struct kwg {
 	struct ev_timer timer;
 	struct map peers, slots;
 	uint32_t next_slot;
+	struct str relay; /* datagrams for the owner, uwg_relay_add() */
 
 	/* reading */
 	ln_time read_at; /* 0 never */
@@ -83,6 +85,11 @@ struct kwg {
 /* kwg.c */
 /* False when the owner has freed the device meanwhile. */
 bool kwg_say(struct kwg *k, const struct uwg_event *ev);
+
+/* Packs what goes by a relay; it leaves with kwg_relay_flush() at the end of the turn. */
+void kwg_relay_out(struct kwg *k, const struct ip_ep *to, struct slice data);
+/* False when the owner has freed the device meanwhile. */
+bool kwg_relay_flush(struct kwg *k);
 
 /* kwg_peer.c */
 struct kwg_peer *kwg_peer_find(const struct kwg *k, const struct wg_key *key);

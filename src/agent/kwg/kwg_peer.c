@@ -144,16 +144,32 @@ static void initiate(struct kwg *k, const struct kwg_peer *p)
 	}
 }
 
+/* A relay's endpoint has our port in the kernel, and that of WireGuard for the owner. */
+static struct ip_ep for_kernel(const struct kwg *k, const struct ip_ep *ep)
+{
+	return uwg_is_relay(ep) ? (struct ip_ep){ .addr = ep->addr, .port = k->wake.port } : *ep;
+}
+
+static void send_to_peer(struct kwg *k, const struct kwg_peer *p, struct slice b)
+{
+	if (!uwg_is_relay(&p->ep)) {
+		(void)!plat_wg_send(k->dev, &p->ep, b);
+		return;
+	}
+	kwg_relay_out(k, &p->ep, b);
+	kwg_poll_arm(k); /* events never come from inside a call */
+}
+
 static void send_waiting(struct kwg *k, struct kwg_peer *p)
 {
 	/* Both sides sending an initiation would throw away each other's: only if we are to. */
 	if (p->initiate && p->initiation_at != 0 &&
 	    ev_now() - p->initiation_at < KWG_INITIATION_AGE &&
 	    p->stats.last_handshake_wall == p->initiation_after)
-		(void)!plat_wg_send(k->dev, &p->ep, slice_of(p->initiation, sizeof(p->initiation)));
+		send_to_peer(k, p, slice_of(p->initiation, sizeof(p->initiation)));
 	list_for_each(it, &p->waiting) {
 		const struct kwg_waiting *w = list_entry(it, struct kwg_waiting, link);
-		(void)!plat_wg_send(k->dev, &p->ep, slice_of(w->b, w->n));
+		send_to_peer(k, p, slice_of(w->b, w->n));
 	}
 	drop_waiting(p);
 }
@@ -165,7 +181,7 @@ void kwg_peer_endpoint(struct kwg *k, const struct wg_key *key, const struct ip_
 	if (p == NULL)
 		return;
 	bool set = ip_is_set(&ep->addr);
-	struct ip_ep wake = kwg_wake_endpoint(&k->wake, p->slot);
+	struct ip_ep to = set ? for_kernel(k, ep) : kwg_wake_endpoint(&k->wake, p->slot);
 	p->ep = *ep;
 	p->initiate = set && with_initiation;
 	if (set) /* so that our own choice is not taken for a move of the peer */
@@ -173,7 +189,7 @@ void kwg_peer_endpoint(struct kwg *k, const struct wg_key *key, const struct ip_
 	struct plat_wg_change ch = {
 		.key = p->key,
 		.update_only = true,
-		.endpoint = set ? ep : &wake,
+		.endpoint = &to,
 		.keepalive = set && !p->initiate ? p->keepalive : 0,
 	};
 	change(k, &ch);

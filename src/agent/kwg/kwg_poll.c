@@ -37,8 +37,10 @@ static void note_traffic(struct kwg_peer *p, const struct plat_wg_peer *s, ln_ti
 		p->stats.last_data_received = now;
 }
 
-static void note_endpoint(struct kwg *k, struct kwg_peer *p, const struct ip_ep *ep)
+static void note_endpoint(struct kwg *k, struct kwg_peer *p, const struct ip_ep *in_kernel)
 {
+	const struct ip_ep relay = { .addr = in_kernel->addr, .port = kwg_port(k) };
+	const struct ip_ep *ep = uwg_is_relay(in_kernel) ? &relay : in_kernel;
 	bool real = ip_is_set(&ep->addr) && !kwg_wake_is_ours(ep);
 	p->stats.endpoint = real ? *ep : (struct ip_ep){ 0 };
 	if (!real || ip_ep_equal(&p->seen, ep))
@@ -98,7 +100,7 @@ static ln_time next_reading(const struct kwg *k, ln_time now)
 void kwg_poll_arm(struct kwg *k)
 {
 	ln_time now = ev_now();
-	bool news = !list_empty(&k->news) || (k->down && !k->down_said);
+	bool news = !list_empty(&k->news) || k->relay.n > 0 || (k->down && !k->down_said);
 	if (!k->closed)
 		ev_timer_at(&k->timer, news ? now : next_reading(k, now));
 }
@@ -124,6 +126,8 @@ void kwg_poll_on_timer(struct ev_timer *t)
 	struct list *l;
 	if (next_reading(k, ev_now()) <= ev_now())
 		kwg_poll_read(k);
+	if (!kwg_relay_flush(k))
+		return;
 	while ((l = list_pop(&k->news)) != NULL)
 		if (!tell(k, list_entry(l, struct kwg_peer, news)))
 			return;

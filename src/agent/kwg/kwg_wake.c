@@ -66,7 +66,12 @@ static uint32_t destination(struct msghdr *m)
 	return 0;
 }
 
-int kwg_wake_recv(const struct kwg_wake *w, struct mslice room, uint32_t *ret_slot,
+uint32_t kwg_wake_slot(const struct ip_ep *ep)
+{
+	return ip_to_u32(&ep->addr) & ~RANGE_MASK;
+}
+
+int kwg_wake_recv(const struct kwg_wake *w, struct mslice room, struct ip_ep *ret_to,
 		  struct slice *ret)
 {
 	struct sockaddr_in from = { 0 };
@@ -91,10 +96,10 @@ int kwg_wake_recv(const struct kwg_wake *w, struct mslice room, uint32_t *ret_sl
 	if (n < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 	uint32_t to = destination(&m);
-	if ((m.msg_flags & MSG_TRUNC) != 0 || (to & RANGE_MASK) != RANGE ||
-	    from.sin_family != AF_INET || ntohs(from.sin_port) != w->from)
+	if ((m.msg_flags & MSG_TRUNC) != 0 || to == 0 || from.sin_family != AF_INET ||
+	    ntohs(from.sin_port) != w->from)
 		return LN_E_MALFORMED;
-	*ret_slot = to & ~RANGE_MASK;
+	*ret_to = (struct ip_ep){ .addr = ip_v4(to), .port = w->port };
 	*ret = slice_of(room.p, (size_t)n);
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include "lib/base/err.h"
 #include "lib/base/ip.h"
 #include "lib/base/slice.h"
+#include "lib/base/str.h"
 #include "lib/base/time.h"
 #include "lib/crypto/key.h"
 #include "lib/wg/wg_timers.h"
@@ -91,6 +92,8 @@ static inline bool uwg_is_relay(const struct ip_ep *ep)
 	return ep->addr.family == 4 && ep->addr.b[0] == 127 && ep->addr.b[1] == 1;
 }
 
+/* Puts a datagram behind the others of a batch: for the device. */
+void uwg_relay_add(struct str *batch, const struct ip_ep *to, struct slice data);
 /* The next datagram of a batch, removed from its front; false at the end. */
 bool uwg_relay_next(struct slice *batch, struct ip_ep *ret_to, struct slice *ret_data);
 /*

@@ -11,7 +11,7 @@ struct record {
 	uint32_t n;
 };
 
-static void add(struct str *batch, const struct ip_ep *ep, struct slice data)
+void uwg_relay_add(struct str *batch, const struct ip_ep *ep, struct slice data)
 {
 	struct record r = { .ep = *ep, .n = (uint32_t)data.n };
 	str_addn(batch, &r, sizeof(r));
@@ -47,7 +47,7 @@ void uwg_relay_out(struct uwg *u, const struct ip_ep *to, struct slice data)
 {
 	if (u->relay_out.n + data.n > UWG_RELAY_BATCH)
 		uwg_relay_flush(u);
-	add(&u->relay_out, to, data);
+	uwg_relay_add(&u->relay_out, to, data);
 }
 
 /* --- owner to thread -------------------------------------------------------------------------- */
@@ -71,7 +71,7 @@ void uwg_inject(struct uwg *u, const struct ip_ep *from, struct slice data)
 		return;
 	if (u->inject.n == 0)
 		ev_timer_at(&u->inject_timer, 0);
-	add(&u->inject, from, data);
+	uwg_relay_add(&u->inject, from, data);
 	/* What the thread can work on should not wait for the end of a long turn. */
 	if (u->inject.n >= UWG_RELAY_BATCH)
 		uwg_inject_flush(&u->inject_timer);

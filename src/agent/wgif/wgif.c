@@ -77,14 +77,11 @@ int wgif_send(struct wgif *w, const struct ip_ep *to, struct slice data)
 	return w->k != NULL ? kwg_send(w->k, to, data) : uwg_send(w->u, to, data);
 }
 
-bool wgif_can_relay(const struct wgif *w)
-{
-	return w->u != NULL;
-}
-
 void wgif_inject(struct wgif *w, const struct ip_ep *from, struct slice data)
 {
-	if (w->u != NULL)
+	if (w->k != NULL)
+		kwg_inject(w->k, from, data);
+	else
 		uwg_inject(w->u, from, data);
 }
 

@@ -24,8 +24,6 @@ const char *wgif_ifname(const struct wgif *w);
 unsigned wgif_ifindex(const struct wgif *w);
 
 int wgif_send(struct wgif *w, const struct ip_ep *to, struct slice data);
-/* Peers can be reached by relays (uwg.h): not yet with the kernel's WireGuard. */
-bool wgif_can_relay(const struct wgif *w);
 void wgif_inject(struct wgif *w, const struct ip_ep *from, struct slice data);
 void wgif_peer_set(struct wgif *w, const struct uwg_peer_conf *p);
 void wgif_peer_remove(struct wgif *w, const struct wg_key *key);

@@ -183,3 +183,11 @@ int plat_wg_send(struct plat_wg *w, const struct ip_ep *to, struct slice data)
 	memcpy(host->sent, data.p, host->sent_len);
 	return 0;
 }
+
+int plat_wg_inject(struct plat_wg *w, const struct ip_ep *from, struct slice data)
+{
+	w->host->ninjected++;
+	w->host->injected_from = *from;
+	w->host->injected_len = data.n;
+	return 0;
+}

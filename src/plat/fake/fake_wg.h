@@ -28,6 +28,10 @@ struct fake_wg { /* of one fake host */
 	uint8_t sent[FAKE_WG_SENT];
 	size_t sent_len;
 	unsigned nsent;
+	/* and of plat_wg_inject() */
+	struct ip_ep injected_from;
+	size_t injected_len;
+	unsigned ninjected;
 	int stun;  /* the test's end of the IPv4 "raw socket" */
 	bool gone; /* the link was removed by somebody */
 };

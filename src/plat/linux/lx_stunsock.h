@@ -40,6 +40,6 @@ size_t lx_stunsock_filter(unsigned family, uint16_t port,
  */
 LN_MUST_CHECK int lx_stunsock_parse(unsigned family, struct slice packet, struct slice *ret,
 				    uint16_t *ret_port);
-/* The datagram with its UDP header, checksum included (IPv4). Never 0: that means "none". */
+/* Of a datagram with its UDP header, whose field is 0. Never 0: that would mean "none". */
 uint16_t lx_stunsock_checksum(const struct ip_addr *src, const struct ip_addr *dst,
 			      struct slice udp);

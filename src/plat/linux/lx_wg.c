@@ -13,6 +13,7 @@
 #include "src/obs/obs_log.h"
 #include "src/plat/linux/lx_link.h"
 #include "src/plat/linux/lx_plat.h"
+#include "src/plat/linux/lx_spoof.h"
 #include "src/plat/linux/lx_stunsock.h"
 #include "src/plat/linux/lx_wg_msg.h"
 
@@ -27,6 +28,7 @@ struct plat_wg {
 	uint16_t port;
 	char ifname[PLAT_IFNAME_MAX];
 	struct lx_stunsock stun;
+	struct lx_spoof spoof;
 };
 
 /* --- can it be had? --------------------------------------------------------------------------- */
@@ -195,6 +197,7 @@ static int take_port(struct plat_wg *w, const struct plat_wg_conf *c, struct ln_
 		return ln_fail(f, r, "cannot set up WireGuard on %s: %s", c->ifname,
 			       ln_strerror(r));
 	w->port = rd.port;
+	lx_spoof_init(&w->spoof, w->port);
 	return 0;
 }
 
@@ -225,6 +228,7 @@ int plat_wg_new(struct plat *p, const struct plat_wg_conf *conf, struct plat_wg 
 			       PLAT_IFNAME_MAX - 1);
 	struct plat_wg *w = ln_alloc(sizeof(*w));
 	w->stun = (struct lx_stunsock){ .fd = { -1, -1 } };
+	lx_spoof_init(&w->spoof, 0);
 	strcpy(w->ifname, conf->ifname);
 	int r = start(w, conf, f);
 	if (r < 0) {
@@ -240,6 +244,7 @@ void plat_wg_free(struct plat_wg *w)
 	if (w == NULL)
 		return;
 	lx_stunsock_close(&w->stun);
+	lx_spoof_close(&w->spoof);
 	if (w->ifindex != 0) {
 		int r = lx_link_del(&w->route, w->ifindex);
 		if (r < 0 && r != -ENODEV)
@@ -310,4 +315,9 @@ int plat_wg_recv(struct plat_wg *w, unsigned which, struct mslice room, struct s
 int plat_wg_send(struct plat_wg *w, const struct ip_ep *to, struct slice data)
 {
 	return lx_stunsock_send(&w->stun, to, data);
+}
+
+int plat_wg_inject(struct plat_wg *w, const struct ip_ep *from, struct slice data)
+{
+	return lx_spoof_send(&w->spoof, from, data);
 }

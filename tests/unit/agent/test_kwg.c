@@ -274,6 +274,58 @@ static void strangers_wake_nobody(void **state)
 	close(other);
 }
 
+static void peers_reached_by_a_relay(void **state)
+{
+	(void)state;
+	uint8_t b[96] = { WG_MSG_DATA };
+	const uint8_t initiation[WG_MSG_INITIATION_LEN] = { WG_MSG_INITIATION };
+	struct wg_key k = key_of(1);
+	struct ip_ep relay = { .addr = ip_v4(0x7f010203U), .port = kwg_port(dev) };
+	struct ip_ep to, direct = ep("[2001:db8::1]:5000");
+	struct slice one, batch;
+	struct uwg_peer_stats s;
+	set_peer(1, 0, 1);
+	send_to_endpoint(kernel, &in_kernel(1)->p.endpoint, initiation, sizeof(initiation));
+	turn(50 * LN_MSEC);
+	kwg_peer_endpoint(dev, &k, &relay, true);
+	/* the caught initiation goes the same way, but not from inside the call */
+	assert_int_equal(count(UWG_EV_RELAY), 0);
+	turn(50 * LN_MSEC);
+	assert_int_equal(count(UWG_EV_RELAY), 1);
+	batch = slice_of(data, events[nevents - 1].data.n);
+	assert_true(uwg_relay_next(&batch, &to, &one));
+	assert_true(ip_ep_equal(&to, &relay));
+	assert_int_equal(one.n, sizeof(initiation));
+	assert_false(uwg_relay_next(&batch, &to, &one));
+	/* the kernel sends to a port of ours */
+	struct ip_ep in = in_kernel(1)->p.endpoint;
+	assert_true(ip_equal(&in.addr, &relay.addr));
+	assert_int_not_equal(in.port, relay.port);
+	b[8] = 1;
+	send_to_endpoint(kernel, &in, b, sizeof(b));
+	b[8] = 2;
+	send_to_endpoint(kernel, &in, b, WG_MSG_DATA_MIN); /* keepalives as well */
+	nevents = 0;
+	turn(50 * LN_MSEC);
+	assert_int_equal(count(UWG_EV_RELAY), nevents);
+	assert_in_range(nevents, 1, 2);
+	batch = slice_of(data, events[nevents - 1].data.n);
+	while (uwg_relay_next(&batch, &to, &one))
+		assert_true(ip_ep_equal(&to, &relay));
+	assert_int_equal(one.n, WG_MSG_DATA_MIN);
+	assert_int_equal(one.p[8], 2);
+	/* and sees what the relay brings as from there, or from where the owner says */
+	kwg_inject(dev, &relay, slice_of(b, sizeof(b)));
+	assert_int_equal(host->ninjected, 1);
+	assert_true(ip_ep_equal(&host->injected_from, &in));
+	kwg_inject(dev, &direct, slice_of(b, sizeof(b)));
+	assert_true(ip_ep_equal(&host->injected_from, &direct));
+	assert_int_equal(kwg_peer_stats(dev, &k, &s), 0);
+	assert_true(ip_ep_equal(&s.endpoint, &relay));
+	turn(400 * LN_MSEC);
+	assert_int_equal(count(UWG_EV_ROAMED), 0);
+}
+
 static void handshakes_and_moves_are_seen(void **state)
 {
 	(void)state;
@@ -435,6 +487,7 @@ int main(void)
 		TEST(the_answering_side_keeps_its_initiation),
 		TEST(data_waits_for_the_next_endpoint),
 		TEST(strangers_wake_nobody),
+		TEST(peers_reached_by_a_relay),
 		TEST(handshakes_and_moves_are_seen),
 		cmocka_unit_test(what_counts_as_data),
 		TEST(table_is_read_once_for_all),
