@@ -10,7 +10,7 @@ import pytest
 
 import guest_image
 
-LIMIT = 420  # seconds; about 60 on an idle machine
+LIMIT = 420  # seconds; about 70 on an idle machine
 
 
 def programs():
@@ -45,7 +45,7 @@ def number(facts, scenario, name):
 
 
 def carried(facts, scenario):
-    return sum(number(facts, scenario, f"mbits_{i}") for i in (1, 2, 3))
+    return sum(number(facts, scenario, f"mbits_{i}") for i in (1, 2))
 
 
 def assert_nothing_left(facts, scenario, host):
@@ -66,21 +66,21 @@ def test_status_says_which_kind(facts):
 
 
 def test_kernel_and_user_space_through_two_nats(facts):
-    assert number(facts, "mixed", "first_ping_ms") < 15000
+    assert number(facts, "mixed", "first_ping_ms") < 5000
     assert facts["mixed", "ping_back"] == "ok"
     assert facts["mixed", "direct"] == "1"
     assert facts["mixed", "handshakes"] == "1"
-    assert number(facts, "mixed", "mbits") > 0.3  # it flows; the guest is emulated
+    assert number(facts, "mixed", "mbits") > 5
 
 
 def test_both_in_the_kernel_through_two_nats(facts):
-    assert number(facts, "kernel", "first_ping_ms") < 15000
+    assert number(facts, "kernel", "first_ping_ms") < 5000
     assert facts["kernel", "ping_back"] == "ok"
 
 
 def test_carries_what_wg_by_hand_carries(facts):
-    """The same path, three times in turn. A quarter is what equal runs differ by on a busy machine."""
-    assert carried(facts, "kernel") >= 0.75 * carried(facts, "hand")
+    """The same path, twice in turn, in the guest's own time; equal runs differ by a few per cent."""
+    assert carried(facts, "kernel") >= 0.9 * carried(facts, "hand")
 
 
 def test_down_leaves_nothing(facts):
@@ -99,15 +99,15 @@ def test_deleted_link_comes_back(facts):
 
 
 def test_lossy_path(facts):
-    assert number(facts, "lossy", "first_ping_ms") < 30000
+    assert number(facts, "lossy", "first_ping_ms") < 15000
 
 
 def test_relay_where_no_udp_goes(facts):
-    assert number(facts, "relay", "first_ping_ms") < 30000
+    assert number(facts, "relay", "first_ping_ms") < 15000
     assert facts["relay", "ping_back"] == "ok"
     assert facts["relay", "relayed"] == "1"
     assert facts["relay", "endpoint"] == "1"
-    assert number(facts, "relay", "mbits") > 0
+    assert number(facts, "relay", "mbits") > 2
 
 
 def test_relay_is_left_when_udp_goes(facts):
