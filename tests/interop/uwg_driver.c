@@ -28,8 +28,15 @@ static size_t used;
 
 static void on_event(void *user, const struct uwg_event *ev)
 {
-	static const char *const names[] = { "stun",   "wanted",      "handshake",
-					     "roamed", "send-failed", "down" };
+	static const char *const names[] = {
+		[UWG_EV_STUN] = "stun",
+		[UWG_EV_WANTED] = "wanted",
+		[UWG_EV_HANDSHAKE] = "handshake",
+		[UWG_EV_ROAMED] = "roamed",
+		[UWG_EV_SEND_FAILED] = "send-failed",
+		[UWG_EV_RELAY] = "relay",
+		[UWG_EV_DOWN] = "down",
+	};
 	char key[WG_KEY_TEXT];
 	char ep[IP_EP_TEXT_MAX];
 	wg_key_format(&ev->key, key);
