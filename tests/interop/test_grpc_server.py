@@ -310,7 +310,8 @@ def curl(*args):
     ("application/grpc+json", 415), ("application/grpc-web", 404), ("text/html", 404)])
 def test_other_content_is_not_grpc(content, status):
     with server() as s:
-        out = curl("--http2-prior-knowledge", "-H", f"content-type: {content}", "-d", "x",
+        # No body: Debian's curl takes an answer that comes before the end of its own upload for an error.
+        out = curl("--http2-prior-knowledge", "-X", "POST", "-H", f"content-type: {content}",
                    f"http://{s.target}/test.Echo/Echo")
         assert out.startswith(f"HTTP/2 {status} ")
 

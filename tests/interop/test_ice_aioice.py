@@ -220,7 +220,7 @@ def test_tshark_reads_our_messages(monkeypatch, tmp_path):
     assert done.returncode == 0, done.stderr
     rows = [line.split("|") for line in done.stdout.splitlines()]
     mine = [r for r in rows if r[1] == "127.0.0.1"]
-    assert len(mine) >= 3
+    assert len(mine) >= 2  # a request and an answer
     for row in mine:
         assert row[0].endswith("stun"), row
         assert row[3] in ("1", "Good"), row
