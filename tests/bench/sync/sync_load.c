@@ -65,7 +65,7 @@ struct load {
 	struct agent **agents;
 	unsigned nagents;
 	/* the running phase */
-	unsigned next, busy, done, failed;
+	unsigned next, busy, done, failed, retries;
 	uint64_t messages, bytes;
 	bool reading;    /* open the boxes */
 	unsigned checks; /* agents say something new each time, so that they get a map */
@@ -204,12 +204,20 @@ static void on_sync_message(struct grpc_call *c, struct slice msg)
 	}
 }
 
+static void agent_sync(struct agent *a);
+
 static void on_sync_closed(struct grpc_call *c, enum grpc_status status, const char *text)
 {
 	struct agent *a = grpc_call_user(c);
 	if (a == NULL)
 		return;
 	a->sync = NULL;
+	/* As agents do in a storm that the server sheds. */
+	if (!a->answered && load.retries < 10 * load.nagents) {
+		load.retries++;
+		agent_sync(a);
+		return;
+	}
 	load.failed++;
 	if (load.failed < 5)
 		fprintf(stderr, "sync of %u ended: %s %s\n", a->number, grpc_status_name(status),
@@ -351,7 +359,7 @@ static double millis(double quantile)
 static void phase_begin(int which)
 {
 	phase = which;
-	load.next = load.busy = load.done = load.failed = load.ntimes = 0;
+	load.next = load.busy = load.done = load.failed = load.retries = load.ntimes = 0;
 	load.messages = load.bytes = 0;
 	load.over = false;
 	load.began = ev_now();
@@ -368,10 +376,10 @@ static bool phase_run(const char *name, ln_time limit, double cpu_before)
 	qsort(load.times, load.ntimes, sizeof(*load.times), by_time);
 	printf("{\"phase\": \"%s\", \"peers\": %u, \"seconds\": %.3f, \"p50_ms\": %.1f, \"p99_ms\": %.1f, "
 	       "\"messages\": %" PRIu64 ", \"bytes\": %" PRIu64
-	       ", \"failed\": %u, \"server_cpu_s\": %.2f, "
+	       ", \"failed\": %u, \"retries\": %u, \"server_cpu_s\": %.2f, "
 	       "\"server_rss_kib\": %ld, \"server_peak_kib\": %ld}\n",
 	       name, load.nagents, seconds, millis(0.5), millis(0.99), load.messages, load.bytes,
-	       load.failed, load_server_cpu(load.server) - cpu_before,
+	       load.failed, load.retries, load_server_cpu(load.server) - cpu_before,
 	       load_server_kib(load.server, "VmRSS"), load_server_kib(load.server, "VmHWM"));
 	fflush(stdout);
 	phase = PHASE_NONE;
