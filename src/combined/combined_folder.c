@@ -118,7 +118,14 @@ static int write_secret(const char *path, const char *text)
 	if (fd < 0)
 		return -errno;
 	size_t n = strlen(text);
-	int err = write(fd, text, n) == (ssize_t)n && fsync(fd) == 0 ? 0 : -EIO;
+	ssize_t put = write(fd, text, n);
+	int err = 0;
+	if (put < 0)
+		err = -errno;
+	else if (put != (ssize_t)n)
+		err = -ENOSPC; /* a regular file takes less only when there is no room */
+	else if (fsync(fd) < 0)
+		err = -errno;
 	close(fd);
 	if (err == 0 && rename(part, path) < 0)
 		err = -errno;

@@ -167,7 +167,7 @@ int main(int argc, char **argv)
 	struct wg_secret key;
 	struct wg_timers_conf timers = wg_timers_standard;
 	char state[] = "/tmp/uwg-driver-XXXXXX";
-	struct plat *plat;
+	struct plat *plat = NULL;
 	if ((argc != 6 && argc != 7) || wg_secret_parse(slice_str(argv[5]), &key) < 0) {
 		fprintf(stderr,
 			"usage: uwg_driver IFNAME PORT MTU REKEY_SECONDS PRIVATE_KEY [auto]\n");
@@ -186,6 +186,8 @@ int main(int argc, char **argv)
 	if (mkdtemp(state) == NULL || plat_new(state, &plat, &f) < 0 ||
 	    wgif_new(loop, plat, argc == 6, &conf, on_event, NULL, &dev, &f) < 0) {
 		fprintf(stderr, "%s\n", f.text);
+		plat_free(plat);
+		(void)!rmdir(state);
 		ev_loop_free(loop);
 		return 1;
 	}
