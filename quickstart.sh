@@ -39,7 +39,7 @@ build() {
 			{ tail -n 20 "$log" >&2; rm -f "$log"; die "the build could not be configured."; }
 	fi
 	say "Building (a minute or two the first time)"
-	ninja -C $BUILD >"$log" 2>&1 ||
+	ninja -C $BUILD linnet linnetd linnet-server >"$log" 2>&1 ||
 		{ grep -E 'error|FAILED' "$log" | head -20 >&2; rm -f "$log"; die "the build failed."; }
 	rm -f "$log"
 	for program in linnet linnetd linnet-server; do
