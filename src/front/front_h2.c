@@ -119,4 +119,5 @@ void front_h2_open(struct front *fr, struct ev_loop *l, struct net_h2_stream *st
 	str_init(&q->rq->body, front_max_body(fr));
 	st->ops = &stream_ops;
 	st->user = q;
+	st->discard = NET_H2_DISCARD;
 }

@@ -342,6 +342,7 @@ static bool proto_content(const struct net_h2_stream *st)
 
 static void answer_status(struct net_h2_stream *st, const char *code)
 {
+	st->discard = NET_H2_DISCARD;
 	if (net_h2_respond(st, &(struct net_h2_field){ ":status", code }, 1, false) != 0)
 		net_h2_reset(st, NET_H2_INTERNAL_ERROR);
 }

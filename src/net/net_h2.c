@@ -182,17 +182,31 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *f, void *user
 	return 0;
 }
 
+/*
+ * A server that has answered in full tells a client that is still sending to stop. RFC 9113 8.1
+ * lets it; but many clients, Debian's curl among them, then report an error in place of the answer.
+ */
+static void discard(struct net_h2_stream *st, size_t n)
+{
+	st->discard -= LN_MIN(n, st->discard);
+	if (st->discard == 0)
+		nghttp2_submit_rst_stream(st->h2->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR);
+}
+
 static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data, size_t len,
 		   void *user)
 {
 	struct net_h2 *h = user;
 	struct net_h2_stream *st = stream_of(h, id);
-	if (!h->dead && st != NULL && st->ops != NULL)
+	if (h->dead || st == NULL)
+		return 0;
+	if (st->answered && st->discard != 0)
+		discard(st, len);
+	else if (!st->answered && st->ops != NULL)
 		st->ops->data(st, slice_of(data, len));
 	return 0;
 }
 
-/* A server that has answered in full tells a client that is still sending to stop. */
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user)
 {
 	struct net_h2 *h = user;
@@ -200,8 +214,10 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user
 	    (f->hd.type != NGHTTP2_HEADERS && f->hd.type != NGHTTP2_DATA))
 		return 0;
 	struct net_h2_stream *st = stream_of(h, f->hd.stream_id);
-	if (st != NULL && !st->remote_end)
-		nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR);
+	if (st == NULL || st->remote_end)
+		return 0;
+	st->answered = true;
+	discard(st, 0);
 	return 0;
 }
 

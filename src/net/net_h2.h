@@ -38,6 +38,8 @@ enum net_h2_code {
 	NET_H2_INADEQUATE_SECURITY = 12
 };
 
+#define NET_H2_DISCARD ((size_t)16 << 20) /* for net_h2_stream.discard */
+
 enum net_h2_eof {
 	NET_H2_MORE,    /* 0 bytes: nothing now, net_h2_wake() will tell */
 	NET_H2_END,     /* this was all */
@@ -63,7 +65,14 @@ struct net_h2_stream {
 	int32_t id;
 	uint32_t confirm; /* number of the PING that is awaited; 0: none */
 	bool remote_end;
-	bool refused; /* header block over the limits */
+	bool refused;  /* header block over the limits */
+	bool answered; /* server: in full, while the client still sends */
+	/*
+	 * Server: so much of a request is still read and thrown away once it is answered, before
+	 * the stream is reset. 0 suits gRPC, whose clients expect the reset; others lose the
+	 * answer by it.
+	 */
+	size_t discard;
 	const struct net_h2_stream_ops *ops;
 	void *user;
 	struct net_headers headers;
