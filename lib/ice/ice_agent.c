@@ -16,8 +16,12 @@
 
 /* After this many unanswered checks a pair is checked 2.5 times more slowly. */
 #define FAST_CHECKS 10
-/* With many pairs each waits its turn: on the average one check in 20 ms per agent. */
-#define PACE (20 * LN_MSEC)
+/* Of a second's checks so many may repeat what was asked before: the others are kept for pairs that
+ * were never tried, for answers to the peer's checks, and for the nomination. */
+#define BUDGET_REPEATS 3
+/* A private address outside our own networks is hardly the way: what STUN servers saw comes first.
+ */
+#define FAR_HOST_DELAY (100 * LN_MSEC)
 /* A proven pair that is not selected is only kept alive. */
 #define PROVEN_INTERVAL LN_SEC
 /* An unanswered keepalive is repeated, so that 6 s of silence mean more than three losses. */
@@ -151,6 +155,18 @@ static void count_remote(struct ice_agent *a, enum ice_cand_type t, int by)
 	*n[t] += (unsigned)by;
 }
 
+/* The same /24 or /64 as an address of ours. */
+static bool is_near(const struct ice_agent *a, const struct ip_addr *addr)
+{
+	for (size_t i = 0; i < a->nlocal; i++) {
+		struct ip_prefix net = { .addr = a->local[i].addr.addr,
+					 .len = addr->family == 4 ? 24 : 64 };
+		if (net.addr.family == addr->family && ip_prefix_contains(&net, addr))
+			return true;
+	}
+	return false;
+}
+
 /* A slot for one more pair; ICE_NONE at the limit. */
 static size_t new_pair(struct ice_agent *a, ln_time now, const struct ice_cand *c)
 {
@@ -160,7 +176,10 @@ static size_t new_pair(struct ice_agent *a, ln_time now, const struct ice_cand *
 		a->cap_pairs = a->cap_pairs != 0 ? a->cap_pairs * 2 : 4;
 		a->pairs = ln_realloc(a->pairs, a->cap_pairs * sizeof(*a->pairs));
 	}
-	ice_pair_init(&a->pairs[a->npairs], c, now);
+	ln_time delay = 0;
+	if (c->type == ICE_CAND_HOST && ip_is_private(&c->addr.addr) && !is_near(a, &c->addr.addr))
+		delay = FAR_HOST_DELAY;
+	ice_pair_init(&a->pairs[a->npairs], c, now + delay);
 	count_remote(a, c->type, 1);
 	return a->npairs++;
 }
@@ -268,7 +287,7 @@ int ice_agent_set_remote(struct ice_agent *a, ln_time now, const struct ice_cred
 	a->started = now;
 	drop_foreign(a);
 	for (size_t i = 0; i < a->npairs; i++)
-		a->pairs[i].next_check = now;
+		a->pairs[i].next_check = LN_MAX(a->pairs[i].next_check, now);
 	for (size_t i = 0; i < a->nearly; i++) {
 		const struct ice_early *e = &a->early[i];
 		if (now - e->at <= ICE_EARLY_LIFE && strcmp(e->ufrag, remote->ufrag) == 0)
@@ -288,8 +307,14 @@ uint64_t ice_agent_pair_priority(const struct ice_agent *a, const struct ice_pai
 			      : ice_pair_priority(p->remote.priority, own);
 }
 
-/* When pair i is to be checked next. */
-static ln_time pair_due(const struct ice_agent *a, size_t i)
+/* From when on fewer than n checks lie in the last second. */
+static ln_time budget_from(const struct ice_agent *a, unsigned n)
+{
+	return a->nsent < n ? 0 : a->sent_at[(a->nsent - n) % ICE_BUDGET] + LN_SEC;
+}
+
+/* When pair i wants to be checked next. */
+static ln_time pair_wants(const struct ice_agent *a, size_t i)
 {
 	const struct ice_pair *p = &a->pairs[i];
 	if (a->state != ICE_CHECKING && a->state != ICE_CONNECTED)
@@ -299,6 +324,21 @@ static ln_time pair_due(const struct ice_agent *a, size_t i)
 	if (a->state == ICE_CHECKING || i == a->selected)
 		return ln_time_min(p->next_check, p->trigger_at);
 	return p->trigger_at;
+}
+
+static bool pair_repeats(const struct ice_agent *a, size_t i)
+{
+	const struct ice_pair *p = &a->pairs[i];
+	return p->sent_at != 0 && p->trigger_at == LN_TIME_NEVER && i != a->nominee &&
+	       i != a->selected;
+}
+
+/* And when it may be. */
+static ln_time pair_due(const struct ice_agent *a, size_t i)
+{
+	ln_time wants = pair_wants(a, i);
+	unsigned budget = pair_repeats(a, i) ? BUDGET_REPEATS : ICE_BUDGET;
+	return wants == LN_TIME_NEVER ? wants : LN_MAX(wants, budget_from(a, budget));
 }
 
 static ln_time interval_of(const struct ice_agent *a, size_t i)
@@ -311,9 +351,7 @@ static ln_time interval_of(const struct ice_agent *a, size_t i)
 		return interval;
 	if (p->succeeded)
 		return LN_MAX(PROVEN_INTERVAL, interval);
-	if (p->sent > FAST_CHECKS)
-		interval = interval * 5 / 2;
-	return LN_MAX(interval, (ln_time)a->npairs * PACE);
+	return p->sent > FAST_CHECKS ? interval * 5 / 2 : interval;
 }
 
 static struct ice_check check_of(const struct ice_agent *a, uint8_t family, const char *peer_cid)
@@ -354,6 +392,7 @@ static void send_check(struct ice_agent *a, ln_time now, size_t i, struct mslice
 	rng_fill(&a->rng, tid.b + ICE_TID_PREFIX, STUN_TID_LEN - ICE_TID_PREFIX);
 	c.nominate = a->controlling && a->nominee == i;
 	count_check(a, i);
+	a->sent_at[a->nsent++ % ICE_BUDGET] = now;
 	ice_pair_sent(p, now, &tid, c.nominate, a->controlling);
 	p->next_check = now + interval_of(a, i);
 	*out = (struct ice_out){
@@ -378,17 +417,17 @@ static void send_response(struct ice_agent *a, struct mslice buf, struct ice_out
 	};
 }
 
-/* The pair that is due most urgently, or ICE_NONE. */
+/* The pair that is due most urgently, or ICE_NONE: repetitions come last, and by turns. */
 static size_t due_pair(const struct ice_agent *a, ln_time now)
 {
 	size_t due = ICE_NONE;
-	ln_time at = LN_TIME_NEVER;
 	for (size_t i = 0; i < a->npairs; i++) {
-		ln_time t = pair_due(a, i);
-		if (t <= now && t < at) {
-			at = t;
+		if (pair_due(a, i) > now)
+			continue;
+		if (due == ICE_NONE || (pair_repeats(a, due) && !pair_repeats(a, i)) ||
+		    (pair_repeats(a, due) == pair_repeats(a, i) &&
+		     pair_wants(a, i) < pair_wants(a, due)))
 			due = i;
-		}
 	}
 	return due;
 }

@@ -13,6 +13,7 @@
 #define ICE_EARLY_MAX 16     /* sources heard before the remote credentials (spec 3.11 no. 7) */
 #define ICE_EARLY_LIFE (15 * LN_SEC)
 #define ICE_TID_PREFIX 4
+#define ICE_BUDGET 5 /* checks in any second, for all pairs together */
 
 struct ice_response {
 	struct ip_ep to;
@@ -48,7 +49,9 @@ struct ice_agent {
 	size_t selected; /* index of a pair, or ICE_NONE */
 	size_t nominee;  /* controlling: the pair being nominated */
 	ln_time nominated_at;
-	ln_time next_nomination; /* when the best pair's acceptance wait ends; NEVER */
+	ln_time next_nomination;     /* when the best pair's acceptance wait ends; NEVER */
+	ln_time sent_at[ICE_BUDGET]; /* of the last checks, a ring */
+	unsigned nsent;
 
 	struct ice_early early[ICE_EARLY_MAX];
 	size_t nearly;

@@ -33,7 +33,7 @@ static void finds_each(void **state)
 	uint8_t buf[ICE_CHECK_MAX];
 	uint8_t pkt[ICE_CHECK_MAX];
 	struct ip_ep host = { ip_v4(0x0a010002), 51820 };
-	struct ip_ep peer = { ip_v4(0x0a020002), 51820 };
+	struct ip_ep peer = { ip_v4(0x0a010003), 51820 };
 	struct ice_cand c;
 	struct ice_mux *m = ice_mux_new(&rng);
 	for (size_t i = 0; i < AGENTS; i++) {
