@@ -7,11 +7,17 @@ static void plan(struct relay_guard *g, enum relay_guard_do what, ln_time at)
 	g->busy = false;
 }
 
-void relay_guard_init(struct relay_guard *g, ln_time last)
+void relay_guard_init(struct relay_guard *g, const struct relay_guard_conf *conf)
 {
-	*g = (struct relay_guard){ .at = LN_TIME_NEVER,
-				   .last = last != 0 ? last : RELAY_GUARD_LAST,
-				   .online = true };
+	*g = (struct relay_guard){ .at = LN_TIME_NEVER, .online = true };
+	if (conf != NULL)
+		g->conf = *conf;
+	if (g->conf.same == 0)
+		g->conf.same = RELAY_GUARD_SAME;
+	if (g->conf.first == 0)
+		g->conf.first = RELAY_GUARD_FIRST;
+	if (g->conf.last == 0)
+		g->conf.last = RELAY_GUARD_LAST;
 }
 
 void relay_guard_want(struct relay_guard *g, ln_time now, bool wanted)
@@ -24,6 +30,13 @@ void relay_guard_want(struct relay_guard *g, ln_time now, bool wanted)
 		g->pause = 0;
 		plan(g, RELAY_GUARD_CHOOSE, now);
 	}
+}
+
+void relay_guard_hurry(struct relay_guard *g, ln_time now)
+{
+	g->pause = 0;
+	if (g->wanted && !g->busy)
+		plan(g, RELAY_GUARD_CHOOSE, now);
 }
 
 ln_time relay_guard_deadline(const struct relay_guard *g)
@@ -52,7 +65,7 @@ void relay_guard_failed(struct relay_guard *g, ln_time now, const struct ln_rng 
 {
 	/* 2 s, doubling, each half to one and a half of it; the first choice comes at once. */
 	ln_time wait = g->pause != 0 ? g->pause / 2 + rng_below64(rng, g->pause + 1) : 0;
-	g->pause = g->pause != 0 ? ln_time_min(2 * g->pause, g->last) : RELAY_GUARD_FIRST;
+	g->pause = g->pause != 0 ? ln_time_min(2 * g->pause, g->conf.last) : g->conf.first;
 	plan(g, g->wanted ? RELAY_GUARD_CHOOSE : RELAY_GUARD_NOTHING, now + wait);
 }
 
@@ -62,12 +75,13 @@ void relay_guard_lost(struct relay_guard *g, ln_time now, bool listed, bool clos
 	g->pause = 0;
 	if (!listed) {
 		plan(g, RELAY_GUARD_CHOOSE, now);
-		g->pause = RELAY_GUARD_FIRST;
+		g->pause = g->conf.first;
 		return;
 	}
 	/* A server that says Close says it to all its clients (trap 22). */
-	ln_time spread = closed ? rng_below64(rng, RELAY_GUARD_AFTER_CLOSE + 1) : 0;
-	plan(g, RELAY_GUARD_DIAL_SAME, now + RELAY_GUARD_SAME + spread);
+	ln_time spread = closed ? RELAY_GUARD_AFTER_CLOSE : RELAY_GUARD_JITTER;
+	spread = ln_time_min(spread, spread * g->conf.same / RELAY_GUARD_SAME);
+	plan(g, RELAY_GUARD_DIAL_SAME, now + g->conf.same + rng_below64(rng, spread + 1));
 }
 
 void relay_guard_network(struct relay_guard *g, ln_time now, bool online)

@@ -12,9 +12,10 @@
 #include "lib/base/time.h"
 
 #define RELAY_GUARD_SAME (1500 * LN_MSEC) /* before the same URL is tried again */
-#define RELAY_GUARD_AFTER_CLOSE                                                                    \
- (3 * LN_SEC) /* and up to so much more when the server said Close                                 \
-	       */
+/* And up to so much more, so that a crash does not bring everybody back in one moment ... */
+#define RELAY_GUARD_JITTER LN_SEC
+/* ... or, when the server said Close, so much. */
+#define RELAY_GUARD_AFTER_CLOSE (3 * LN_SEC)
 #define RELAY_GUARD_FIRST (2 * LN_SEC)
 #define RELAY_GUARD_LAST (60 * LN_SEC)
 
@@ -24,19 +25,26 @@ enum relay_guard_do {
 	RELAY_GUARD_CHOOSE     /* all URLs at once; the first that answers wins */
 };
 
+struct relay_guard_conf { /* 0: the numbers above. Jitter shrinks with `same`. */
+	ln_time same, first, last;
+};
+
 struct relay_guard {
+	struct relay_guard_conf conf;
 	enum relay_guard_do next;
 	ln_time at;
 	ln_time pause; /* before the next choice, without jitter; 0: at once */
-	ln_time last;  /* longest pause */
 	bool online;   /* the system has a network */
 	bool wanted;   /* there are URLs */
 	bool busy;     /* the owner is dialling, or connected */
 };
 
-void relay_guard_init(struct relay_guard *g, ln_time last); /* 0 = RELAY_GUARD_LAST */
+/* conf null: all zero. */
+void relay_guard_init(struct relay_guard *g, const struct relay_guard_conf *conf);
 /* URLs came or went. The connection that is up stays. */
 void relay_guard_want(struct relay_guard *g, ln_time now, bool wanted);
+/* What failed may work now (a new token, address or network): all URLs, at once. */
+void relay_guard_hurry(struct relay_guard *g, ln_time now);
 /* What is due; then it is the owner's until connected, failed or lost. */
 enum relay_guard_do relay_guard_take(struct relay_guard *g, ln_time now);
 void relay_guard_connected(struct relay_guard *g);

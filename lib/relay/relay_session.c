@@ -8,6 +8,7 @@
 #include "lib/crypto/ct.h"
 
 enum state {
+	STATE_WAITING, /* for the transport */
 	STATE_HELLO,
 	STATE_READY,
 	STATE_ENDING, /* ENDED is still to be told */
@@ -24,10 +25,10 @@ struct relay_session_peer {
 	bool subscribe;  /* to be sent */
 	bool online;
 	bool tell_online;
-	struct early *early; /* to be told */
+	struct early *early; /* to be told once it is online */
 };
 
-/* The newest payload of somebody nobody has opened. */
+/* The newest payload of somebody who is not online yet. */
 struct early {
 	struct map_node node;
 	struct list age; /* oldest first */
@@ -43,7 +44,6 @@ struct parting {
 	struct relay_id id;
 	void *user;
 	bool tell;
-	bool told;
 	enum relay_session_event event;
 };
 
@@ -85,10 +85,7 @@ struct relay_session *relay_session_new(const struct relay_session_conf *conf, l
 		s->conf.health_threshold = 1;
 	if (s->conf.max_early == 0)
 		s->conf.max_early = RELAY_SESSION_EARLY_MAX;
-	s->send_hello = true;
-	s->hello_limit = now + RELAY_SESSION_HELLO_LIMIT;
-	s->hello_again = conf->lossy ? now + RELAY_SESSION_HELLO_AGAIN : LN_TIME_NEVER;
-	s->look = LN_TIME_NEVER;
+	s->hello_limit = s->hello_again = s->look = LN_TIME_NEVER;
 	s->unused_since = now;
 	s->now = now;
 	map_init(&s->peers, rng_u64(conf->rng), rng_u64(conf->rng));
@@ -98,6 +95,18 @@ struct relay_session *relay_session_new(const struct relay_session_conf *conf, l
 	list_init(&s->early_by_age);
 	heap_init(&s->timers);
 	return s;
+}
+
+void relay_session_start(struct relay_session *s, ln_time now)
+{
+	if (s->state != STATE_WAITING)
+		return;
+	s->now = now;
+	s->state = STATE_HELLO;
+	s->send_hello = true;
+	s->hello_limit = now + RELAY_SESSION_HELLO_LIMIT;
+	if (s->conf.lossy)
+		s->hello_again = now + RELAY_SESSION_HELLO_AGAIN;
 }
 
 static void drop_early(struct relay_session *s, struct early *e)
@@ -200,9 +209,12 @@ int relay_session_open(struct relay_session *s, ln_time now, const struct relay_
 static void part(struct relay_session *s, struct relay_session_peer *p, bool tell,
 		 enum relay_session_event event)
 {
-	struct parting *g = ln_alloc(sizeof(*g));
-	*g = (struct parting){ .id = p->id, .user = p->user, .tell = tell, .event = event };
-	list_add_tail(&s->partings, &g->link);
+	/* Before the server's answer nothing was subscribed. */
+	if (tell || s->state == STATE_READY) {
+		struct parting *g = ln_alloc(sizeof(*g));
+		*g = (struct parting){ .id = p->id, .user = p->user, .tell = tell, .event = event };
+		list_add_tail(&s->partings, &g->link);
+	}
 	free_peer(s, p);
 }
 
@@ -220,6 +232,17 @@ static struct relay_session_peer *find_peer(const struct relay_session *s,
 
 /* --- input ------------------------------------------------------------------------------------*/
 
+static struct early *make_early(ln_time now, const struct relay_id *id, struct slice payload)
+{
+	struct early *e = ln_alloc(sizeof(*e) + payload.n);
+	e->id = *id;
+	e->until = now + RELAY_SESSION_EARLY_LIFE;
+	e->n = payload.n;
+	if (payload.n != 0)
+		memcpy(e->bytes, payload.p, payload.n);
+	return e;
+}
+
 static void keep_early(struct relay_session *s, ln_time now, const struct relay_id *id,
 		       struct slice payload)
 {
@@ -228,12 +251,7 @@ static void keep_early(struct relay_session *s, ln_time now, const struct relay_
 		drop_early(s, map_entry(old, struct early, node));
 	if (s->early.count >= s->conf.max_early)
 		return;
-	struct early *e = ln_alloc(sizeof(*e) + payload.n);
-	e->id = *id;
-	e->until = now + RELAY_SESSION_EARLY_LIFE;
-	e->n = payload.n;
-	if (payload.n != 0)
-		memcpy(e->bytes, payload.p, payload.n);
+	struct early *e = make_early(now, id, payload);
 	map_insert(&s->early, &e->node, id_key(&e->id));
 	list_add_tail(&s->early_by_age, &e->age);
 }
@@ -248,6 +266,11 @@ static int take_transport(struct relay_session *s, ln_time now, struct slice msg
 	struct relay_session_peer *p = find_peer(s, &id);
 	if (p == NULL) {
 		keep_early(s, now, &id, payload);
+		return 0;
+	}
+	if (!p->online || p->tell_online) {
+		free(p->early);
+		p->early = make_early(now, &id, payload);
 		return 0;
 	}
 	*ret_user = p->user;
@@ -389,6 +412,18 @@ static bool give_header(struct relay_session_out *ret, struct mslice buf, enum r
 	return give(ret, RELAY_SESSION_SEND, buf, relay_msg_write_header(buf, type), NULL);
 }
 
+/* Of peers that could not be reached while there was no server to unsubscribe from. */
+static bool give_failures(struct relay_session *s, struct mslice buf, struct relay_session_out *ret)
+{
+	struct list *l = list_pop(&s->partings);
+	if (l == NULL)
+		return false;
+	struct parting *g = list_entry(l, struct parting, link);
+	give(ret, g->event, buf, 0, g->user);
+	free(g);
+	return true;
+}
+
 /* Unsubscribes of many peers in one message; their events have been told before. */
 static bool give_partings(struct relay_session *s, struct mslice buf, struct relay_session_out *ret)
 {
@@ -396,8 +431,8 @@ static bool give_partings(struct relay_session *s, struct mslice buf, struct rel
 	size_t ids = 0;
 	list_for_each_safe(it, &s->partings) {
 		struct parting *g = list_entry(it, struct parting, link);
-		if (g->tell && !g->told) {
-			g->told = true;
+		if (g->tell) {
+			g->tell = false;
 			return give(ret, g->event, buf, 0, g->user);
 		}
 		if (ids++ == RELAY_IDS_MAX)
@@ -429,29 +464,34 @@ static bool give_subscribes(struct relay_session *s, struct mslice buf,
 		n += RELAY_ID_LEN;
 		ids++;
 		p->subscribe = false;
-		if (!p->tell_online && p->early == NULL)
+		if (!p->tell_online)
 			list_remove(&p->todo);
 	}
 	return ids != 0 && give(ret, RELAY_SESSION_SEND, buf, n, NULL);
 }
 
-static bool give_news(struct relay_session *s, struct mslice buf, struct relay_session_out *ret)
+static bool give_news(struct relay_session *s, ln_time now, struct mslice buf,
+		      struct relay_session_out *ret)
 {
 	list_for_each_safe(it, &s->todo) {
 		struct relay_session_peer *p = list_entry(it, struct relay_session_peer, todo);
-		if (p->early != NULL) {
-			size_t n = LN_MIN(p->early->n, buf.n);
-			memcpy(buf.p, p->early->bytes, n);
-			free(p->early);
-			p->early = NULL;
-			return give(ret, RELAY_SESSION_EARLY, buf, (int)n, p->user);
-		}
+		struct early *e = p->early;
 		if (p->tell_online) {
 			p->tell_online = false;
 			return give(ret, RELAY_SESSION_ONLINE, buf, 0, p->user);
 		}
 		if (!p->subscribe)
 			list_remove(&p->todo);
+		if (!p->online || e == NULL)
+			continue;
+		size_t n = LN_MIN(e->n, buf.n);
+		bool fresh = e->until > now;
+		if (n != 0)
+			memcpy(buf.p, e->bytes, n);
+		free(e);
+		p->early = NULL;
+		if (fresh)
+			return give(ret, RELAY_SESSION_EARLY, buf, (int)n, p->user);
 	}
 	return false;
 }
@@ -477,15 +517,17 @@ bool relay_session_poll(struct relay_session *s, ln_time now, struct mslice buf,
 	ln_assert(buf.n >= RELAY_MSG_MAX);
 	run_timers(s, now);
 	switch (s->state) {
+	case STATE_WAITING:
+		return give_failures(s, buf, ret);
 	case STATE_HELLO:
 		if (s->send_hello) {
 			s->send_hello = false;
 			return give(ret, RELAY_SESSION_SEND, buf,
 				    relay_msg_write_auth(buf, &s->conf.own, s->conf.token), NULL);
 		}
-		return give_news(s, buf, ret);
+		return give_failures(s, buf, ret);
 	case STATE_READY:
-		return poll_ready(s, buf, ret) || give_news(s, buf, ret);
+		return poll_ready(s, buf, ret) || give_news(s, now, buf, ret);
 	case STATE_ENDING:
 		if (s->send_close) {
 			s->send_close = false;

@@ -4,11 +4,13 @@
  * are opened through it, health. The owner brings whole messages in, sends what poll writes, and
  * puts payloads on the wire itself with relay_msg_write_transport() (many per system call).
  *
- *	HELLO -(AuthResponse)-> READY -> closed (reason; the owner ends the transport)
+ *	WAITING -(start)-> HELLO -(AuthResponse)-> READY -> closed (reason; the owner ends the
+ *	transport)
  *	a peer: opening -(PeersOnline)-> online -(PeersWentOffline)-> gone
  *
- * Payloads may come and go while a peer is still opening: old agents never subscribe. What comes
- * from somebody nobody has opened yet is kept, the newest per sender, and handed out by the open.
+ * Payloads may go while a peer is still opening: old agents never subscribe. What comes from
+ * somebody who is not online here, opened or not, is kept, the newest per sender, and handed out
+ * behind its ONLINE.
  */
 #include "lib/base/err.h"
 #include "lib/base/rng.h"
@@ -48,7 +50,7 @@ enum relay_session_event {
 	RELAY_SESSION_SEND,    /* `bytes` is one message for the transport */
 	RELAY_SESSION_READY,   /* `bytes` is the instance URL */
 	RELAY_SESSION_ONLINE,  /* `user` of the peer */
-	RELAY_SESSION_EARLY,   /* `bytes` is a payload that came before the peer was opened */
+	RELAY_SESSION_EARLY,   /* `bytes` is a payload that came before ONLINE */
 	RELAY_SESSION_OFFLINE, /* the peer is closed and gone; `user` as above */
 	RELAY_SESSION_FAILED,  /* the same: not online within the limit */
 	RELAY_SESSION_ENDED    /* nothing follows */
@@ -61,8 +63,10 @@ struct relay_session_out {
 	void *user;
 };
 
+/* Peers may be opened at once; nothing is sent before the start. */
 struct relay_session *relay_session_new(const struct relay_session_conf *conf, ln_time now);
-void relay_session_free(struct relay_session *s); /* with its peers; null is fine */
+void relay_session_start(struct relay_session *s, ln_time now); /* the transport is up */
+void relay_session_free(struct relay_session *s);               /* with its peers; null is fine */
 
 /*
  * One message. 1: it is a payload of a peer, *ret_user and *ret_payload (inside msg) are set.

@@ -5,25 +5,21 @@
 #include <string.h>
 
 #include "lib/base/list.h"
+#include "lib/relay/relay_guard.h"
 #include "lib/token/relay_token.h"
 
 #include "src/agent/relay_link.h"
 #include "src/net/net_tls.h"
 #include "src/obs/obs_log.h"
 
-#define HOME_QUICK (1500 * LN_MSEC) /* before the same address again (spec relay 14) */
-#define HOME_QUICK_JITTER LN_SEC
-#define HOME_LEFT_JITTER (3 * LN_SEC) /* after a Close: everybody got one */
-#define HOME_BACKOFF (2 * LN_SEC)
-#define HOME_BACKOFF_CAP LN_MINUTE
-#define OPEN_LIMIT (30 * LN_SEC)
 #define SWEEP_EVERY LN_MINUTE
 #define FOREIGN_IDLE (5 * LN_SEC)
 
 enum node_kind {
 	NODE_CANDIDATE, /* may become home */
 	NODE_HOME,
-	NODE_FOREIGN
+	NODE_FOREIGN,
+	NODE_ENDED /* nobody is met there any more */
 };
 
 struct node {
@@ -31,7 +27,6 @@ struct node {
 	struct relay_client *client;
 	struct relay_link *conn;
 	enum node_kind kind;
-	ln_time made;
 };
 
 struct relay_peer {
@@ -39,8 +34,7 @@ struct relay_peer {
 	struct list link; /* in client->peers */
 	struct relay_client *client;
 	struct node *node; /* null: refused, on_peer() is due */
-	struct ev_timer limit;
-	char why[128];
+	const char *why;   /* it was */
 	void *user;
 };
 
@@ -58,8 +52,8 @@ struct relay_client {
 	struct list nodes;
 	struct list peers;
 	struct node *home;
-	ln_time backoff;
-	struct ev_timer retry, sweep;
+	struct relay_guard guard;
+	struct ev_timer retry, sweep, refuse;
 };
 
 /* --- connections ------------------------------------------------------------------------------*/
@@ -74,7 +68,6 @@ static void node_free(struct node *n, bool say_close)
 static void peer_free(struct relay_peer *p)
 {
 	list_remove(&p->link);
-	ev_timer_fini(&p->limit);
 	ev_defer_free(p->client->loop, p);
 }
 
@@ -86,7 +79,7 @@ static void peer_end(struct relay_peer *p, const char *why)
 	p->node = NULL;
 	list_remove(&p->link);
 	c->conf.on_peer(c->conf.user, p, false, why);
-	peer_free(p);
+	ev_defer_free(c->loop, p);
 }
 
 static void node_peers_end(struct node *n, const char *why)
@@ -109,17 +102,15 @@ static void node_peers_end(struct node *n, const char *why)
 static void on_ready(void *user, struct relay_link *l);
 static void on_closed(void *user, struct relay_link *l, bool left, const char *why);
 
-static void on_link_peer(void *user, struct relay_link_peer *at, bool online)
+static void on_link_peer(void *user, struct relay_link_peer *at, bool online, const char *why)
 {
 	struct relay_peer *p = ln_container(at, struct relay_peer, at);
 	struct relay_client *c = p->client;
 	(void)user;
-	if (!online) {
-		peer_end(p, "the other side has left the relay");
-		return;
-	}
-	ev_timer_stop(&p->limit);
-	c->conf.on_peer(c->conf.user, p, true, "");
+	if (online)
+		c->conf.on_peer(c->conf.user, p, true, "");
+	else
+		peer_end(p, why);
 }
 
 static void on_link_packet(void *user, struct relay_link_peer *at, struct slice data)
@@ -147,7 +138,6 @@ static struct node *node_new(struct relay_client *c, enum node_kind kind, const 
 	struct node *n = ln_alloc(sizeof(*n));
 	n->client = c;
 	n->kind = kind;
-	n->made = ev_now();
 	struct relay_link_conf lc = {
 		.url = url,
 		.hint = hint,
@@ -196,33 +186,42 @@ static bool is_listed(const struct relay_client *c, const char *url)
 	return false;
 }
 
-static void retry_later(struct relay_client *c)
+static void plan_retry(struct relay_client *c)
 {
-	/* Half to one and a half times, so that many agents do not stay in step. */
-	ev_timer_after(&c->retry, c->backoff / 2 + rng_below64(ev_rng(), c->backoff + 1));
-	c->backoff = ln_time_min(c->backoff * 2, HOME_BACKOFF_CAP);
+	ev_timer_at(&c->retry, relay_guard_deadline(&c->guard));
 }
 
-static void choose(struct relay_client *c)
+/* One address, or all. */
+static void dial(struct relay_client *c, const char *only)
 {
-	if (c->home != NULL || c->nurls == 0 || has_candidates(c))
-		return;
-	bool only_last = c->last[0] != '\0' && is_listed(c, c->last);
 	for (size_t i = 0; i < c->nurls; i++) {
-		if (only_last && strcmp(c->urls[i], c->last) != 0)
+		if (only != NULL && strcmp(c->urls[i], only) != 0)
 			continue;
 		if (node_new(c, NODE_CANDIDATE, c->urls[i], NULL) == NULL)
 			(void)snprintf(c->error, sizeof(c->error), "not a relay address");
 	}
-	if (!only_last)
-		c->last[0] = '\0';
 	if (!has_candidates(c))
-		retry_later(c);
+		relay_guard_failed(&c->guard, ev_now(), ev_rng());
+}
+
+static void act(struct relay_client *c)
+{
+	switch (relay_guard_take(&c->guard, ev_now())) {
+	case RELAY_GUARD_DIAL_SAME:
+		dial(c, c->last);
+		break;
+	case RELAY_GUARD_CHOOSE:
+		dial(c, NULL);
+		break;
+	case RELAY_GUARD_NOTHING:
+		break;
+	}
+	plan_retry(c);
 }
 
 static void on_retry(struct ev_timer *t)
 {
-	choose(ln_container(t, struct relay_client, retry));
+	act(ln_container(t, struct relay_client, retry));
 }
 
 static void on_ready(void *user, struct relay_link *l)
@@ -234,9 +233,8 @@ static void on_ready(void *user, struct relay_link *l)
 	n->kind = NODE_HOME;
 	c->home = n;
 	c->error[0] = '\0';
-	c->last[0] = '\0';
-	c->backoff = c->conf.backoff;
-	ev_timer_stop(&c->retry);
+	relay_guard_connected(&c->guard);
+	plan_retry(c);
 	drop_candidates(c);
 	struct ip_addr ip = relay_link_ip(l);
 	log_info("relay", "home relay connected", LOG_STR("url", relay_link_url(l)),
@@ -248,8 +246,8 @@ static void home_lost(struct relay_client *c, const char *url, bool left)
 {
 	c->home = NULL;
 	(void)snprintf(c->last, sizeof(c->last), "%s", url);
-	ev_timer_after(&c->retry, c->conf.quick + rng_below64(ev_rng(), left ? HOME_LEFT_JITTER
-									     : HOME_QUICK_JITTER));
+	relay_guard_lost(&c->guard, ev_now(), is_listed(c, url), left, ev_rng());
+	plan_retry(c);
 	c->conf.on_home(c->conf.user, "", &(struct ip_addr){ 0 });
 }
 
@@ -258,6 +256,7 @@ static void on_closed(void *user, struct relay_link *l, bool left, const char *w
 	struct node *n = user;
 	struct relay_client *c = n->client;
 	enum node_kind kind = n->kind;
+	n->kind = NODE_ENDED;
 	char url[RELAY_LINK_URL_MAX + 1], reason[128];
 	(void)snprintf(url, sizeof(url), "%s", relay_link_url(l));
 	(void)snprintf(reason, sizeof(reason), "%s", why);
@@ -269,22 +268,30 @@ static void on_closed(void *user, struct relay_link *l, bool left, const char *w
 		home_lost(c, url, left);
 	node_peers_end(n, reason);
 	node_free(n, false);
-	if (kind != NODE_CANDIDATE || c->home != NULL || has_candidates(c))
-		return;
-	if (c->last[0] != '\0') { /* the same address failed: now all of them, at once */
-		c->last[0] = '\0';
-		choose(c);
-	} else {
-		retry_later(c);
+	if (kind == NODE_CANDIDATE && c->home == NULL && !has_candidates(c)) {
+		relay_guard_failed(&c->guard, ev_now(), ev_rng());
+		plan_retry(c);
 	}
 }
 
 /* --- peers ------------------------------------------------------------------------------------*/
 
-static void on_open_limit(struct ev_timer *t)
+/* Those that could not even be asked for, told from the loop. */
+static void on_refuse(struct ev_timer *t)
 {
-	struct relay_peer *p = ln_container(t, struct relay_peer, limit);
-	peer_end(p, p->why[0] != '\0' ? p->why : "the other side is not connected to it");
+	struct relay_client *c = ln_container(t, struct relay_client, refuse);
+	bool again = true;
+	while (again) {
+		again = false;
+		list_for_each(l, &c->peers) {
+			struct relay_peer *p = list_entry(l, struct relay_peer, link);
+			if (p->node != NULL)
+				continue;
+			peer_end(p, p->why);
+			again = true;
+			break;
+		}
+	}
 }
 
 static struct node *node_for(struct relay_client *c, const char *url, const struct ip_addr *hint)
@@ -306,17 +313,14 @@ struct relay_peer *relay_client_open(struct relay_client *c, const struct wg_key
 	p->client = c;
 	p->user = user;
 	relay_id_of_key(remote, &p->at.id);
-	ev_timer_init(&p->limit, c->loop, on_open_limit);
 	list_add_tail(&c->peers, &p->link);
 	struct node *n = node_for(c, url, hint);
 	if (n == NULL || !relay_link_attach(n->conn, &p->at)) {
-		(void)snprintf(p->why, sizeof(p->why), "%s",
-			       n == NULL ? "not a relay address" : "already in use");
-		ev_timer_at(&p->limit, 0);
+		p->why = n == NULL ? "not a relay address" : "already in use";
+		ev_timer_at(&c->refuse, 0);
 		return p;
 	}
 	p->node = n;
-	ev_timer_after(&p->limit, OPEN_LIMIT);
 	return p;
 }
 
@@ -348,8 +352,9 @@ static void on_sweep(struct ev_timer *t)
 	ln_time now = ev_now();
 	list_for_each_safe(l, &c->nodes) {
 		struct node *n = list_entry(l, struct node, link);
-		if (n->kind == NODE_FOREIGN && relay_link_npeers(n->conn) == 0 &&
-		    now - n->made > FOREIGN_IDLE)
+		ln_time unused = relay_link_unused_since(n->conn);
+		if (n->kind == NODE_FOREIGN && unused != LN_TIME_NEVER &&
+		    now - unused > FOREIGN_IDLE)
 			node_free(n, true);
 	}
 	ev_timer_after(t, SWEEP_EVERY);
@@ -360,16 +365,13 @@ struct relay_client *relay_client_new(struct ev_loop *loop, const struct relay_c
 	struct relay_client *c = ln_alloc(sizeof(*c));
 	c->loop = loop;
 	c->conf = *conf;
-	if (c->conf.quick == 0)
-		c->conf.quick = HOME_QUICK;
-	if (c->conf.backoff == 0)
-		c->conf.backoff = HOME_BACKOFF;
-	c->backoff = c->conf.backoff;
+	relay_guard_init(&c->guard, &conf->guard);
 	relay_id_of_key(conf->own, &c->own);
 	c->conf.own = NULL;
 	list_init(&c->nodes);
 	list_init(&c->peers);
 	ev_timer_init(&c->retry, loop, on_retry);
+	ev_timer_init(&c->refuse, loop, on_refuse);
 	ev_timer_init(&c->sweep, loop, on_sweep);
 	ev_timer_after(&c->sweep, SWEEP_EVERY);
 	return c;
@@ -388,6 +390,7 @@ void relay_client_free(struct relay_client *c)
 		node_free(list_entry(c->nodes.next, struct node, link), true);
 	ev_timer_fini(&c->retry);
 	ev_timer_fini(&c->sweep);
+	ev_timer_fini(&c->refuse);
 	net_tls_ctx_free(c->tls);
 	ev_defer_free(c->loop, c);
 }
@@ -413,6 +416,19 @@ static bool set_urls(struct relay_client *c, const char *const *urls, size_t n)
 	return fresh;
 }
 
+static void switch_off(struct relay_client *c)
+{
+	struct node *home = c->home;
+	drop_candidates(c);
+	if (home != NULL) {
+		home_lost(c, "", false);
+		node_peers_end(home, "management names no relay any more");
+		node_free(home, true);
+	} else {
+		relay_guard_lost(&c->guard, ev_now(), false, false, ev_rng());
+	}
+}
+
 int relay_client_set(struct relay_client *c, const char *const *urls, size_t n,
 		     const char *token_payload, const char *token_signature)
 {
@@ -432,20 +448,12 @@ int relay_client_set(struct relay_client *c, const char *const *urls, size_t n,
 		}
 	}
 	fresh |= set_urls(c, urls, n);
-	if (c->nurls == 0) {
-		ev_timer_stop(&c->retry);
-		drop_candidates(c);
-		if (c->home != NULL) {
-			struct node *home = c->home;
-			c->home = NULL;
-			c->conf.on_home(c->conf.user, "", &(struct ip_addr){ 0 });
-			node_peers_end(home, "management names no relay any more");
-			node_free(home, true);
-		}
-	} else if (fresh && c->ntoken > 0 && c->home == NULL) {
-		c->backoff = c->conf.backoff;
-		choose(c);
-	}
+	relay_guard_want(&c->guard, ev_now(), c->nurls > 0 && c->ntoken > 0);
+	if (c->nurls == 0)
+		switch_off(c);
+	else if (fresh && c->home == NULL)
+		relay_guard_hurry(&c->guard, ev_now());
+	act(c);
 	return err;
 }
 
@@ -466,8 +474,10 @@ void relay_client_redial(struct relay_client *c)
 		node_peers_end(n, "our address has changed");
 		node_free(n, false);
 	}
-	c->backoff = c->conf.backoff;
-	choose(c);
+	if (home == NULL)
+		relay_guard_lost(&c->guard, ev_now(), false, false, ev_rng());
+	relay_guard_hurry(&c->guard, ev_now());
+	act(c);
 }
 
 size_t relay_client_list(const struct relay_client *c, struct relay_client_state *dst, size_t max)

@@ -3,12 +3,13 @@
  * The agent's relays (spec relay 13 to 15): one home connection, chosen among the addresses of
  * management and kept; foreign ones while peers are met there; and the peers behind them.
  *
- * Home: all addresses are tried at once, the first that finishes its handshake stays. When it ends
- * the same address is tried once more, then all of them, at growing intervals.
+ * Home: all addresses are tried at once, the first that finishes its handshake stays. When it ends,
+ * lib/relay/relay_guard.h says when to try again.
  */
 #include "lib/base/err.h"
 #include "lib/base/ip.h"
 #include "lib/crypto/key.h"
+#include "lib/relay/relay_guard.h"
 
 #include "src/ev/ev.h"
 
@@ -27,8 +28,7 @@ struct relay_client_conf {
 	void (*on_peer)(void *user, struct relay_peer *p, bool up, const char *why);
 	void (*on_packet)(void *user, struct relay_peer *p, struct slice data);
 	void *user;
-	/* Shorter in tests; 0 = 1.5 s, 2 s. */
-	ln_time quick, backoff;
+	struct relay_guard_conf guard; /* shorter in tests; all 0 = the specification's */
 };
 
 struct relay_client *relay_client_new(struct ev_loop *loop, const struct relay_client_conf *conf);

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "lib/base/str.h"
-#include "lib/token/relay_token.h"
 #include "lib/wire/url.h"
 
 #include "src/net/net_dial.h"
@@ -17,38 +16,22 @@
 
 #define LINK_DIAL_LIMIT (30 * LN_SEC)
 #define LINK_HINT_LIMIT (3 * LN_SEC)
-#define LINK_AUTH_LIMIT (8 * LN_SEC)
-#define LINK_HEALTH_LOOK (35 * LN_SEC) /* spec relay 7 */
-#define LINK_EARLY_MAX 1000            /* peers; one message each */
-#define LINK_EARLY_AGE (5 * LN_SEC)
 #define LINK_BEHIND ((size_t)4 << 20) /* bytes not taken by the socket */
-
-struct early {
-	struct map_node node;
-	struct list link; /* oldest first */
-	struct relay_id id;
-	ln_time at;
-	size_t n;
-	uint8_t data[];
-};
 
 struct relay_link {
 	struct ev_loop *loop;
 	struct relay_link_conf conf;
 	char url[RELAY_LINK_URL_MAX + 1];
 	struct url at;
-	uint8_t token[RELAY_TOKEN_MAX];
-	char *instance;
 	struct ip_ep server;
+	struct relay_session *session;
 	struct net_dial *dial;
 	struct net_stream *stream; /* until the WebSocket takes it */
 	struct net_ws *ws;
-	struct ev_timer timer; /* handshake limit, then health */
-	bool by_hint, open, ready, closed, heard;
+	struct ev_timer timer; /* the session's, and the limit of dialling */
+	ln_time open_limit;
+	bool by_hint, open, closed;
 	char why[160];
-	struct map peers;
-	struct map early;
-	struct list early_list;
 };
 
 /* --- the end ----------------------------------------------------------------------------------*/
@@ -70,166 +53,88 @@ static void finish(struct relay_link *l, bool left, const char *why)
 	if (l->closed)
 		return;
 	l->closed = true;
-	l->ready = false;
 	(void)snprintf(l->why, sizeof(l->why), "%s", why);
 	drop_transport(l);
 	ev_timer_stop(&l->timer);
 	l->conf.closed(l->conf.user, l, left, l->why);
 }
 
-/* --- messages ---------------------------------------------------------------------------------*/
+/* --- the session ------------------------------------------------------------------------------*/
 
-static struct relay_link_peer *find_peer(const struct relay_link *l, const struct relay_id *id)
+static const char *end_text(enum relay_session_end end)
 {
-	struct map_node *n = map_find(&l->peers, slice_of(id->b, sizeof(id->b)));
-	return n != NULL ? map_entry(n, struct relay_link_peer, node) : NULL;
-}
-
-static void send_header(struct relay_link *l, enum relay_type type, const struct relay_id *id)
-{
-	uint8_t buf[RELAY_HEADER + RELAY_ID_LEN];
-	int n = relay_msg_write_header(mslice_of(buf, sizeof(buf)), type);
-	ln_assert(n > 0);
-	if (id != NULL) {
-		memcpy(buf + n, id->b, sizeof(id->b));
-		n += (int)sizeof(id->b);
+	switch (end) {
+	case RELAY_SESSION_HELLO_TIMEOUT:
+		return "no answer to our token";
+	case RELAY_SESSION_BAD_ANSWER:
+		return "an unusable answer to our token";
+	case RELAY_SESSION_SILENT:
+		return "no health check from the relay";
+	case RELAY_SESSION_SERVER_LEFT:
+		return "the relay is going away";
+	case RELAY_SESSION_WE_LEFT:
+		break;
 	}
-	net_ws_send(l->ws, slice_of(buf, (size_t)n));
+	return "";
 }
 
-static void early_free(struct relay_link *l, struct early *e)
+static void gone(struct relay_link *l, struct relay_link_peer *p, const char *why)
 {
-	map_remove(&l->early, &e->node);
-	list_remove(&e->link);
-	free(e);
+	p->at = NULL;
+	l->conf.peer(l->conf.user, p, false, why);
 }
 
-static struct early *early_find(const struct relay_link *l, const struct relay_id *id)
+static void output(struct relay_link *l, const struct relay_session_out *out)
 {
-	struct map_node *n = map_find(&l->early, slice_of(id->b, sizeof(id->b)));
-	return n != NULL ? map_entry(n, struct early, node) : NULL;
-}
-
-/* A message of a peer nobody asked for yet: the newest, for a moment (spec relay 15, trap 24). */
-static void early_keep(struct relay_link *l, const struct relay_id *id, struct slice data)
-{
-	ln_time now = ev_now();
-	while (!list_empty(&l->early_list)) {
-		struct early *e = list_entry(l->early_list.next, struct early, link);
-		if (now - e->at < LINK_EARLY_AGE)
-			break;
-		early_free(l, e);
-	}
-	struct early *old = early_find(l, id);
-	if (old != NULL)
-		early_free(l, old);
-	if (l->early.count >= LINK_EARLY_MAX)
-		return;
-	struct early *e = ln_alloc(sizeof(*e) + data.n);
-	e->id = *id;
-	e->at = now;
-	e->n = data.n;
-	memcpy(e->data, data.p, data.n);
-	map_insert(&l->early, &e->node, slice_of(e->id.b, sizeof(e->id.b)));
-	list_add_tail(&l->early_list, &e->link);
-}
-
-static void on_transport(struct relay_link *l, struct slice msg)
-{
-	struct relay_id id;
-	struct slice data;
-	if (relay_msg_read_transport(msg, &id, &data) < 0 || data.n == 0)
-		return;
-	struct relay_link_peer *p = find_peer(l, &id);
-	if (p != NULL && p->online)
-		l->conf.packet(l->conf.user, p, data);
-	else
-		early_keep(l, &id, data);
-}
-
-static void set_online(struct relay_link *l, struct relay_link_peer *p)
-{
-	if (p->online)
-		return;
-	p->online = true;
-	l->conf.peer(l->conf.user, p, true);
-	/* The callback may have detached it. */
-	struct early *e = early_find(l, &p->id);
-	if (l->closed || e == NULL || find_peer(l, &p->id) != p)
-		return;
-	if (ev_now() - e->at < LINK_EARLY_AGE)
-		l->conf.packet(l->conf.user, p, slice_of(e->data, e->n));
-	early_free(l, e);
-}
-
-static void on_states(struct relay_link *l, struct slice msg, bool online)
-{
-	int n = relay_msg_ids(msg);
-	for (int i = 0; i < n && !l->closed; i++) {
-		struct relay_id id;
-		relay_msg_id(msg, (size_t)i, &id);
-		struct relay_link_peer *p = find_peer(l, &id);
-		if (p == NULL)
-			continue;
-		if (online) {
-			set_online(l, p);
-		} else if (p->online) {
-			p->online = false;
-			l->conf.peer(l->conf.user, p, false);
-		}
+	switch (out->event) {
+	case RELAY_SESSION_SEND:
+		net_ws_send(l->ws, out->bytes);
+		break;
+	case RELAY_SESSION_READY:
+		l->conf.ready(l->conf.user, l);
+		break;
+	case RELAY_SESSION_ONLINE:
+		l->conf.peer(l->conf.user, out->user, true, "");
+		break;
+	case RELAY_SESSION_EARLY:
+		l->conf.packet(l->conf.user, out->user, out->bytes);
+		break;
+	case RELAY_SESSION_OFFLINE:
+		gone(l, out->user, "the other side has left the relay");
+		break;
+	case RELAY_SESSION_FAILED:
+		gone(l, out->user, "the other side is not connected to the relay");
+		break;
+	case RELAY_SESSION_ENDED:
+		finish(l, out->end == RELAY_SESSION_SERVER_LEFT, end_text(out->end));
+		break;
 	}
 }
 
-static char *instance_text(struct slice url)
+/* Everything the session wants; any callback may end or free the link. */
+static void drive(struct relay_link *l)
 {
-	char *s = ln_alloc(url.n + 1);
-	memcpy(s, url.p, url.n);
-	s[url.n] = '\0';
-	return s;
-}
-
-static void on_auth_response(struct relay_link *l, struct slice msg)
-{
-	struct slice url;
-	if (l->ready || relay_msg_read_auth_response(msg, &url) < 0)
-		return;
-	l->instance = instance_text(url);
-	l->ready = true;
-	l->heard = false;
-	ev_timer_after(&l->timer, LINK_HEALTH_LOOK);
-	map_for_each(n, &l->peers)
-		send_header(l, RELAY_SUBSCRIBE, &map_entry(n, struct relay_link_peer, node)->id);
-	l->conf.ready(l->conf.user, l);
+	uint8_t buf[RELAY_MSG_MAX];
+	struct relay_session_out out;
+	while (!l->closed &&
+	       relay_session_poll(l->session, ev_now(), mslice_of(buf, sizeof(buf)), &out))
+		output(l, &out);
+	if (!l->closed)
+		ev_timer_at(&l->timer,
+			    ln_time_min(relay_session_deadline(l->session), l->open_limit));
 }
 
 static void on_message(void *user, struct slice msg)
 {
 	struct relay_link *l = user;
+	struct slice payload;
+	void *peer;
 	if (l->closed)
 		return;
-	switch (relay_msg_type(msg)) {
-	case RELAY_TRANSPORT:
-		on_transport(l, msg);
-		break;
-	case RELAY_CLOSE:
-		finish(l, true, "the relay is going away");
-		break;
-	case RELAY_HEALTH_CHECK:
-		l->heard = true;
-		send_header(l, RELAY_HEALTH_CHECK, NULL);
-		break;
-	case RELAY_AUTH_RESPONSE:
-		on_auth_response(l, msg);
-		break;
-	case RELAY_ONLINE:
-		on_states(l, msg, true);
-		break;
-	case RELAY_OFFLINE:
-		on_states(l, msg, false);
-		break;
-	default:
-		break; /* spec relay 2: ignored */
-	}
+	if (relay_session_input(l->session, ev_now(), msg, &peer, &payload) != 1)
+		drive(l);
+	else if (payload.n != 0)
+		l->conf.packet(l->conf.user, peer, payload);
 }
 
 /* --- opening ----------------------------------------------------------------------------------*/
@@ -237,15 +142,10 @@ static void on_message(void *user, struct slice msg)
 static void on_ws_ready(void *user)
 {
 	struct relay_link *l = user;
-	uint8_t buf[RELAY_AUTH_MAX];
 	l->open = true;
-	int n = relay_msg_write_auth(mslice_of(buf, sizeof(buf)), &l->conf.own, l->conf.token);
-	if (n < 0) {
-		finish(l, false, "the token is too long");
-		return;
-	}
-	net_ws_send(l->ws, slice_of(buf, (size_t)n));
-	ev_timer_after(&l->timer, LINK_AUTH_LIMIT);
+	l->open_limit = LN_TIME_NEVER;
+	relay_session_start(l->session, ev_now());
+	drive(l);
 }
 
 static void on_ws_writable(void *user)
@@ -258,7 +158,7 @@ static void on_ws_closed(void *user, int err, const char *why)
 	struct relay_link *l = user;
 	char text[160];
 	/* Servers refuse without a word (spec relay trap 21). */
-	if (l->open && !l->ready)
+	if (l->open && !relay_link_ready(l))
 		why = "the relay refused our token, or closed before it answered";
 	else if (err == LN_E_CLOSED)
 		why = "the relay closed the connection";
@@ -360,16 +260,10 @@ static void dial(struct relay_link *l, const struct ip_addr *hint)
 static void on_timer(struct ev_timer *t)
 {
 	struct relay_link *l = ln_container(t, struct relay_link, timer);
-	if (!l->ready) {
-		finish(l, false, l->open ? "no answer to our token" : "no connection in time");
-		return;
-	}
-	if (!l->heard) {
-		finish(l, false, "no health check from the relay");
-		return;
-	}
-	l->heard = false;
-	ev_timer_after(t, LINK_HEALTH_LOOK);
+	if (ev_now() >= l->open_limit)
+		finish(l, false, "no connection in time");
+	else
+		drive(l);
 }
 
 /* rel(s)://host[:port][/path] with the rules of URLs; the path is not used (spec relay 10). */
@@ -397,37 +291,40 @@ int relay_link_new(struct ev_loop *loop, const struct relay_link_conf *conf,
 	l->conf = *conf;
 	l->at = at;
 	memcpy(l->url, conf->url, strlen(conf->url) + 1);
-	memcpy(l->token, conf->token.p, conf->token.n);
 	l->conf.url = l->url;
-	l->conf.token = slice_of(l->token, conf->token.n);
-	map_init(&l->peers, rng_u64(ev_rng()), rng_u64(ev_rng()));
-	map_init(&l->early, rng_u64(ev_rng()), rng_u64(ev_rng()));
-	list_init(&l->early_list);
+	struct relay_session_conf sc = { .own = conf->own, .token = conf->token, .rng = ev_rng() };
+	l->session = relay_session_new(&sc, ev_now());
+	l->conf.token = slice_of(NULL, 0);
 	ev_timer_init(&l->timer, loop, on_timer);
-	ev_timer_after(&l->timer, LINK_DIAL_LIMIT);
+	l->open_limit = ev_now() + LINK_DIAL_LIMIT;
+	ev_timer_at(&l->timer, l->open_limit);
 	dial(l, conf->hint);
 	l->conf.hint = NULL;
 	*ret = l;
 	return 0;
 }
 
+static void say_goodbye(struct relay_link *l)
+{
+	uint8_t buf[RELAY_MSG_MAX];
+	struct relay_session_out out;
+	relay_session_leave(l->session);
+	while (relay_session_poll(l->session, ev_now(), mslice_of(buf, sizeof(buf)), &out))
+		if (out.event == RELAY_SESSION_SEND)
+			net_ws_send(l->ws, out.bytes);
+}
+
 void relay_link_free(struct relay_link *l, bool say_close)
 {
-	struct map_node *n;
 	if (l == NULL)
 		return;
 	l->closed = true;
-	if (say_close && l->ready && l->ws != NULL)
-		send_header(l, RELAY_CLOSE, NULL);
+	if (say_close && l->ws != NULL)
+		say_goodbye(l);
 	drop_transport(l);
 	ev_timer_fini(&l->timer);
-	while ((n = map_first(&l->peers)) != NULL)
-		map_remove(&l->peers, n);
-	while (!list_empty(&l->early_list))
-		early_free(l, list_entry(l->early_list.next, struct early, link));
-	map_fini(&l->peers);
-	map_fini(&l->early);
-	free(l->instance);
+	relay_session_free(l->session);
+	l->session = NULL;
 	ev_defer_free(l->loop, l);
 }
 
@@ -435,7 +332,7 @@ void relay_link_free(struct relay_link *l, bool say_close)
 
 bool relay_link_ready(const struct relay_link *l)
 {
-	return l->ready;
+	return !l->closed && relay_session_is_ready(l->session);
 }
 
 const char *relay_link_url(const struct relay_link *l)
@@ -445,7 +342,7 @@ const char *relay_link_url(const struct relay_link *l)
 
 const char *relay_link_instance(const struct relay_link *l)
 {
-	return l->instance != NULL ? l->instance : "";
+	return relay_session_url(l->session);
 }
 
 struct ip_addr relay_link_ip(const struct relay_link *l)
@@ -453,34 +350,34 @@ struct ip_addr relay_link_ip(const struct relay_link *l)
 	return l->server.addr;
 }
 
-size_t relay_link_npeers(const struct relay_link *l)
+ln_time relay_link_unused_since(const struct relay_link *l)
 {
-	return l->peers.count;
+	return relay_session_unused_since(l->session);
 }
 
 bool relay_link_attach(struct relay_link *l, struct relay_link_peer *p)
 {
-	if (find_peer(l, &p->id) != NULL)
+	if (relay_session_open(l->session, ev_now(), &p->id, p, &p->at) < 0)
 		return false;
-	p->online = false;
-	map_insert(&l->peers, &p->node, slice_of(p->id.b, sizeof(p->id.b)));
-	if (l->ready)
-		send_header(l, RELAY_SUBSCRIBE, &p->id);
+	/* From the loop: nobody expects a callback inside this call. */
+	ev_timer_at(&l->timer, 0);
 	return true;
 }
 
 void relay_link_detach(struct relay_link *l, struct relay_link_peer *p)
 {
-	map_remove(&l->peers, &p->node);
-	p->online = false;
-	if (l->ready)
-		send_header(l, RELAY_UNSUBSCRIBE, &p->id);
+	if (p->at == NULL)
+		return;
+	relay_session_close(l->session, p->at);
+	p->at = NULL;
+	if (!l->closed)
+		ev_timer_at(&l->timer, 0);
 }
 
 void relay_link_send(struct relay_link *l, const struct relay_link_peer *p, struct slice data)
 {
 	uint8_t buf[RELAY_MSG_MAX];
-	if (!l->ready || net_ws_pending(l->ws) > LINK_BEHIND)
+	if (!relay_link_ready(l) || net_ws_pending(l->ws) > LINK_BEHIND)
 		return;
 	int n = relay_msg_write_transport(mslice_of(buf, sizeof(buf)), &p->id, data);
 	if (n > 0)

@@ -1,14 +1,13 @@
 #pragma once
 /*
- * One connection to one relay server (spec relay 5 to 10, 15): dial, TLS, WebSocket, Auth; the
- * peers reached through it; health. It ends once and is not used again; relay_client.h decides
- * about the next one. Messages written in one turn of the loop leave together.
+ * One connection to one relay server: dials, does TLS and WebSocket, and carries the messages of a
+ * relay_session (lib/relay), which knows the protocol. It ends once and is not used again;
+ * relay_client.h decides about the next one. Messages written in one turn of the loop leave
+ * together.
  */
 #include "lib/base/err.h"
 #include "lib/base/ip.h"
-#include "lib/base/list.h"
-#include "lib/base/map.h"
-#include "lib/relay/relay_msg.h"
+#include "lib/relay/relay_session.h"
 
 #include "src/ev/ev.h"
 
@@ -19,9 +18,8 @@ struct relay_link;
 
 /* A peer on a link, embedded in its owner. The link knows it from attach to detach. */
 struct relay_link_peer {
-	struct map_node node;
 	struct relay_id id;
-	bool online;
+	struct relay_session_peer *at; /* null: not attached */
 };
 
 struct relay_link_conf {
@@ -34,8 +32,10 @@ struct relay_link_conf {
 	void (*ready)(void *user, struct relay_link *l);
 	/* From the loop, once, also before ready. `left`: the server said Close. Free it. */
 	void (*closed)(void *user, struct relay_link *l, bool left, const char *why);
-	/* PeersOnline for an attached peer, PeersWentOffline likewise. */
-	void (*peer)(void *user, struct relay_link_peer *p, bool online);
+	/* Online: why is "". Not: it has left, or did not come within RELAY_SESSION_OPEN_LIMIT; it
+	 * is detached then. */
+	void (*peer)(void *user, struct relay_link_peer *p, bool online, const char *why);
+	/* Only of peers that are online. */
 	void (*packet)(void *user, struct relay_link_peer *p, struct slice data);
 	void *user;
 };
@@ -50,11 +50,11 @@ bool relay_link_ready(const struct relay_link *l);
 const char *relay_link_url(const struct relay_link *l);
 const char *relay_link_instance(const struct relay_link *l); /* "" before ready */
 struct ip_addr relay_link_ip(const struct relay_link *l);    /* of the server; family 0 unknown */
-size_t relay_link_npeers(const struct relay_link *l);
+/* Since when there are no peers; LN_TIME_NEVER while there are. */
+ln_time relay_link_unused_since(const struct relay_link *l);
 
-/* Subscribes now or as soon as the link is ready. False: the id is attached already. A message that
- * came before is given to packet() once the peer is online. */
+/* Subscribes now or as soon as the link is ready. False: the id is attached already. */
 bool relay_link_attach(struct relay_link *l, struct relay_link_peer *p);
-void relay_link_detach(struct relay_link *l, struct relay_link_peer *p);
+void relay_link_detach(struct relay_link *l, struct relay_link_peer *p); /* no callback */
 /* Dropped while the link is not ready or far behind. */
 void relay_link_send(struct relay_link *l, const struct relay_link_peer *p, struct slice data);

@@ -45,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ln_time now = 0;
 	relay_id_of_text(slice_str("me"), &conf.own);
 	struct relay_session *s = relay_session_new(&conf, now);
+	relay_session_start(s, now);
 	bool alive = true;
 	while (size >= 3 && alive) {
 		size_t i = data[0] % PEERS, n = LN_MIN((size_t)data[1], size - 3);

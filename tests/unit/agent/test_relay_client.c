@@ -123,8 +123,8 @@ static int setup(void **state)
 					       .on_peer = on_peer,
 					       .on_packet = on_packet,
 					       .user = &who[i],
-					       .quick = 20 * LN_MSEC,
-					       .backoff = 50 * LN_MSEC };
+					       .guard = { .same = 20 * LN_MSEC,
+							  .first = 50 * LN_MSEC } };
 		who[i].client = relay_client_new(loop, &c);
 	}
 	return 0;

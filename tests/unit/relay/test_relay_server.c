@@ -151,6 +151,7 @@ static void client_start(struct client *c, const char *name)
 	struct relay_session_conf conf = { .token = slice_of(token, (size_t)n), .rng = ev_rng() };
 	relay_id_of_text(slice_str(name), &conf.own);
 	c->session = relay_session_new(&conf, ev_now());
+	relay_session_start(c->session, ev_now());
 	/* The WebSocket becomes the owner at once; these are never called. */
 	static const struct net_stream_ops none;
 	assert_int_equal(net_stream_new(loop, dial(), NULL, &none, NULL, &s), 0);

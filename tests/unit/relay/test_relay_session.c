@@ -30,6 +30,7 @@ static void start(struct relay_session_conf conf)
 	if (conf.token.n == 0)
 		conf.token = slice_str("token");
 	s = relay_session_new(&conf, now);
+	relay_session_start(s, now);
 }
 
 static int setup(void **state)
@@ -195,11 +196,16 @@ static void test_a_peer_comes_and_goes(void **state)
 	assert_ids(assert_sends(RELAY_SUBSCRIBE), "x");
 	assert_quiet();
 	assert_false(relay_session_peer_is_online(p));
-	/* Old agents send before anything is subscribed. */
-	assert_int_equal(transport("x", "hi", &user), 1);
-	assert_ptr_equal(user, &marks[1]);
+	/* Old agents send before anything is subscribed: the newest of it follows the news. */
+	assert_int_equal(transport("x", "hi", &user), 0);
+	assert_int_equal(transport("x", "ho", &user), 0);
+	assert_quiet();
 	server_says(RELAY_ONLINE, "x");
 	assert_ptr_equal(assert_event(RELAY_SESSION_ONLINE).user, &marks[1]);
+	assert_true(slice_is(assert_event(RELAY_SESSION_EARLY).bytes, "ho"));
+	assert_quiet();
+	assert_int_equal(transport("x", "now", &user), 1);
+	assert_ptr_equal(user, &marks[1]);
 	assert_true(relay_session_peer_is_online(p));
 	server_says(RELAY_ONLINE, "x"); /* again: ignored */
 	assert_quiet();
@@ -258,6 +264,26 @@ static void test_opened_before_ready(void **state)
 	assert_sends(RELAY_SUBSCRIBE);
 }
 
+/* A relay that cannot be dialled: peers fail in their own time, nothing is sent. */
+static void test_opened_before_the_transport(void **state)
+{
+	struct relay_session_conf conf = { .token = slice_str("token"), .rng = &rng };
+	relay_session_free(s);
+	s = relay_session_new(&conf, now);
+	opened("x", 1);
+	relay_session_close(s, opened("y", 2));
+	assert_quiet();
+	assert_true(relay_session_deadline(s) == now + RELAY_SESSION_OPEN_LIMIT);
+	now += RELAY_SESSION_OPEN_LIMIT;
+	assert_ptr_equal(assert_event(RELAY_SESSION_FAILED).user, &marks[1]);
+	assert_quiet();
+	opened("z", 3);
+	relay_session_start(s, now);
+	become_ready();
+	assert_ids(assert_sends(RELAY_SUBSCRIBE), "z");
+	assert_quiet();
+}
+
 static void test_three_hundred_peers_in_two_messages(void **state)
 {
 	become_ready();
@@ -282,6 +308,9 @@ static void test_early_messages(void **state)
 	assert_event(RELAY_SESSION_READY);
 	opened("x", 4);
 	assert_sends(RELAY_SUBSCRIBE);
+	assert_quiet();
+	server_says(RELAY_ONLINE, "x");
+	assert_event(RELAY_SESSION_ONLINE);
 	struct relay_session_out out = assert_event(RELAY_SESSION_EARLY);
 	assert_true(slice_is(out.bytes, "new"));
 	assert_ptr_equal(out.user, &marks[4]);
@@ -293,6 +322,11 @@ static void test_early_messages(void **state)
 	assert_quiet();
 	opened("y", 5);
 	assert_sends(RELAY_SUBSCRIBE);
+	/* That holds for what waits behind an open, too. */
+	assert_int_equal(transport("y", "older", &user), 0);
+	now += RELAY_SESSION_EARLY_LIFE;
+	server_says(RELAY_ONLINE, "y");
+	assert_event(RELAY_SESSION_ONLINE);
 	assert_quiet();
 }
 
@@ -306,9 +340,13 @@ static void test_early_messages_are_bounded(void **state)
 	assert_int_equal(transport("y", "2", &user), 0);
 	opened("y", 1);
 	assert_sends(RELAY_SUBSCRIBE);
+	server_says(RELAY_ONLINE, "y");
+	assert_event(RELAY_SESSION_ONLINE);
 	assert_quiet();
 	opened("x", 2);
 	assert_sends(RELAY_SUBSCRIBE);
+	server_says(RELAY_ONLINE, "x");
+	assert_event(RELAY_SESSION_ONLINE);
 	assert_event(RELAY_SESSION_EARLY);
 }
 
@@ -410,7 +448,7 @@ static void test_recorded_servers(void **state)
 static void test_guard_reconnects(void **state)
 {
 	struct relay_guard g;
-	relay_guard_init(&g, 0);
+	relay_guard_init(&g, NULL);
 	assert_true(relay_guard_deadline(&g) == LN_TIME_NEVER);
 	relay_guard_want(&g, now, true);
 	assert_int_equal(relay_guard_take(&g, now), RELAY_GUARD_CHOOSE);
@@ -419,8 +457,10 @@ static void test_guard_reconnects(void **state)
 	relay_guard_want(&g, now, true);
 	assert_true(relay_guard_deadline(&g) == LN_TIME_NEVER);
 	relay_guard_lost(&g, now, true, false, &rng);
-	assert_true(relay_guard_deadline(&g) == now + RELAY_GUARD_SAME);
+	assert_true(relay_guard_deadline(&g) >= now + RELAY_GUARD_SAME);
 	now += RELAY_GUARD_SAME;
+	assert_true(relay_guard_deadline(&g) <= now + RELAY_GUARD_JITTER);
+	now += RELAY_GUARD_JITTER;
 	assert_int_equal(relay_guard_take(&g, now), RELAY_GUARD_DIAL_SAME);
 	relay_guard_failed(&g, now, &rng);
 	assert_int_equal(relay_guard_take(&g, now), RELAY_GUARD_CHOOSE); /* at once */
@@ -441,7 +481,7 @@ static void test_guard_spreads_after_close(void **state)
 	ln_time least = LN_TIME_NEVER, most = 0;
 	for (int i = 0; i < 1000; i++) {
 		struct relay_guard g;
-		relay_guard_init(&g, 0);
+		relay_guard_init(&g, NULL);
 		relay_guard_want(&g, now, true);
 		relay_guard_connected(&g);
 		relay_guard_lost(&g, now, true, true, &rng);
@@ -456,7 +496,7 @@ static void test_guard_spreads_after_close(void **state)
 static void test_guard_waits_for_a_network(void **state)
 {
 	struct relay_guard g;
-	relay_guard_init(&g, 0);
+	relay_guard_init(&g, NULL);
 	relay_guard_want(&g, now, true);
 	relay_guard_connected(&g);
 	relay_guard_network(&g, now, false);
@@ -472,6 +512,33 @@ static void test_guard_waits_for_a_network(void **state)
 	assert_int_equal(relay_guard_take(&g, now), RELAY_GUARD_CHOOSE);
 }
 
+/* A new token or address: what was refused a moment ago may work now. */
+static void test_guard_hurries(void **state)
+{
+	struct relay_guard_conf conf = { .same = LN_MSEC, .first = 7 * LN_SEC, .last = LN_MINUTE };
+	struct relay_guard g;
+	relay_guard_init(&g, &conf);
+	relay_guard_hurry(&g, now); /* without addresses it means nothing */
+	assert_true(relay_guard_deadline(&g) == LN_TIME_NEVER);
+	relay_guard_want(&g, now, true);
+	assert_int_equal(relay_guard_take(&g, now), RELAY_GUARD_CHOOSE);
+	relay_guard_failed(&g, now, &rng);
+	assert_int_equal(relay_guard_take(&g, now), RELAY_GUARD_CHOOSE);
+	relay_guard_failed(&g, now, &rng);
+	assert_true(relay_guard_deadline(&g) >= now + conf.first / 2);
+	relay_guard_hurry(&g, now);
+	assert_int_equal(relay_guard_take(&g, now), RELAY_GUARD_CHOOSE);
+	relay_guard_hurry(&g, now); /* while dialling: one more attempt at once */
+	assert_true(relay_guard_deadline(&g) == LN_TIME_NEVER);
+	relay_guard_failed(&g, now, &rng);
+	assert_int_equal(relay_guard_take(&g, now), RELAY_GUARD_CHOOSE);
+	relay_guard_connected(&g);
+	relay_guard_lost(&g, now, true, false, &rng);
+	assert_true(relay_guard_deadline(&g) <= now + 2 * conf.same);
+	relay_guard_hurry(&g, now); /* also instead of the one address that was lost */
+	assert_int_equal(relay_guard_take(&g, now), RELAY_GUARD_CHOOSE);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -484,6 +551,7 @@ int main(void)
 		TEST(test_open_fails_after_its_limit),
 		TEST(test_lossy_subscribe_is_repeated),
 		TEST(test_opened_before_ready),
+		TEST(test_opened_before_the_transport),
 		TEST(test_three_hundred_peers_in_two_messages),
 		TEST(test_early_messages),
 		TEST(test_early_messages_are_bounded),
@@ -493,6 +561,7 @@ int main(void)
 		TEST(test_guard_reconnects),
 		TEST(test_guard_spreads_after_close),
 		TEST(test_guard_waits_for_a_network),
+		TEST(test_guard_hurries),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
