@@ -234,21 +234,66 @@ void net_tls_ctx_free(struct net_tls_ctx *c)
 /* --- sessions ---------------------------------------------------------------------------------*/
 
 /* A name that cannot be verified must not lead to a session without a name check. */
-static bool set_host(struct net_tls *t, const char *host)
+static bool set_name(X509_VERIFY_PARAM *p, const char *host, bool *ret_is_ip)
 {
 	struct ip_addr a;
-	X509_VERIFY_PARAM *p = SSL_get0_param(t->ssl);
-	int r;
-	if (ip_parse(slice_str(host), &a) == 0) {
-		r = X509_VERIFY_PARAM_set1_ip(p, a.b, a.family == 4 ? 4 : 16);
-	} else {
-		X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-		r = X509_VERIFY_PARAM_set1_host(p, host, 0);
-		if (r == 1)
-			r = (int)SSL_ctrl(t->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME,
-					  TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)host);
+	*ret_is_ip = ip_parse(slice_str(host), &a) == 0;
+	if (host[0] == '\0')
+		return false;
+	if (*ret_is_ip)
+		return X509_VERIFY_PARAM_set1_ip(p, a.b, a.family == 4 ? 4 : 16) == 1;
+	X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	return X509_VERIFY_PARAM_set1_host(p, host, 0) == 1;
+}
+
+static bool set_host(struct net_tls *t, const char *host)
+{
+	bool is_ip;
+	if (!set_name(SSL_get0_param(t->ssl), host, &is_ip))
+		return false;
+	return is_ip || SSL_ctrl(t->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+				 (void *)(uintptr_t)host) == 1;
+}
+
+static int verify_chain(struct net_tls_ctx *c, const char *host, STACK_OF(X509) * chain,
+			struct ln_fail *f)
+{
+	bool is_ip;
+	int r = LN_E_AUTH;
+	X509_STORE_CTX *v = X509_STORE_CTX_new();
+	ln_assert(v != NULL);
+	if (sk_X509_num(chain) == 0 ||
+	    X509_STORE_CTX_init(v, SSL_CTX_get_cert_store(c->ssl), sk_X509_value(chain, 0),
+				chain) != 1 ||
+	    X509_STORE_CTX_set_default(v, "ssl_server") != 1 ||
+	    !set_name(X509_STORE_CTX_get0_param(v), host, &is_ip))
+		(void)ln_fail(f, r, "the certificate cannot be verified");
+	else if (X509_verify_cert(v) == 1)
+		r = 0;
+	else
+		(void)ln_fail(f, r, "%s",
+			      X509_verify_cert_error_string(X509_STORE_CTX_get_error(v)));
+	X509_STORE_CTX_free(v);
+	return r;
+}
+
+int net_tls_verify(struct net_tls_ctx *c, const char *host, const struct slice *chain, size_t n,
+		   struct ln_fail *f)
+{
+	STACK_OF(X509) *certs = sk_X509_new_null();
+	ln_assert(certs != NULL);
+	for (size_t i = 0; i < n; i++) {
+		const unsigned char *p = chain[i].p;
+		X509 *x = d2i_X509(NULL, &p, (long)chain[i].n);
+		if (x != NULL)
+			ln_assert(sk_X509_push(certs, x) > 0);
+		else if (i == 0)
+			break; /* no leaf */
 	}
-	return r == 1;
+	int r = verify_chain(c, host, certs, f);
+	sk_X509_pop_free(certs, X509_free);
+	ERR_clear_error();
+	return r;
 }
 
 struct net_tls *net_tls_new(struct net_tls_ctx *c, const char *host)
@@ -266,7 +311,7 @@ struct net_tls *net_tls_new(struct net_tls_ctx *c, const char *host)
 	} else {
 		SSL_set_connect_state(t->ssl);
 		SSL_set_app_data(t->ssl, t);
-		if (host[0] == '\0' || !set_host(t, host)) {
+		if (!set_host(t, host)) {
 			ERR_clear_error();
 			net_tls_free(t);
 			return NULL;

@@ -36,6 +36,13 @@ void net_tls_free(struct net_tls *t);
 /* Client, before the start: asks for no protocol (relays speak HTTP/1.1 and no ALPN). */
 void net_tls_without_alpn(struct net_tls *t);
 
+/*
+ * For other carriers of TLS (QUIC): is this chain, DER and the leaf first, good for the host by the
+ * roots of a client context? LN_E_AUTH with the reason in f.
+ */
+LN_MUST_CHECK int net_tls_verify(struct net_tls_ctx *c, const char *host, const struct slice *chain,
+				 size_t n, struct ln_fail *f);
+
 /* Client: emits the first flight. Server: nothing. LN_E_AUTH on failure. */
 LN_MUST_CHECK int net_tls_start(struct net_tls *t, struct str *out);
 /*
