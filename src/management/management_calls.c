@@ -221,7 +221,7 @@ static void short_message(struct grpc_call *c, struct slice msg)
 		return;
 	}
 	x->in_store = true;
-	store_run(x->m->store, short_job, short_done, x);
+	store_run_shared(x->m->store, STORE_DURABLE, short_job, short_done, x);
 }
 
 static void short_closed(struct grpc_call *c)
@@ -321,7 +321,7 @@ static void job_message(struct grpc_call *c, struct slice msg)
 	j->box = req.box;
 	box_key_wipe(&req.box);
 	j->in_store = true;
-	store_run(j->m->store, job_find, job_found, j);
+	store_run_shared(j->m->store, STORE_SOON, job_find, job_found, j);
 }
 
 static void job_closed(struct grpc_call *c)

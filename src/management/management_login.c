@@ -64,6 +64,7 @@ static int register_peer(struct store *s, struct login *x)
 static void login_job(struct store *s, void *arg)
 {
 	struct login *x = arg;
+	x->registered = x->changed = false;
 	int r = store_peer_find(s, &x->req.key, &x->arena, &x->peer);
 	if (r == LN_E_NOTFOUND) {
 		r = register_peer(s, x);
@@ -223,7 +224,7 @@ static void login_message(struct grpc_call *c, struct slice msg)
 	}
 	hash_key(x);
 	x->in_store = true;
-	store_run(x->m->store, login_job, login_done, x);
+	store_run_shared(x->m->store, STORE_DURABLE, login_job, login_done, x);
 }
 
 static void login_closed(struct grpc_call *c)

@@ -113,7 +113,7 @@ static void mark_disconnected(struct management_stream *st)
 	*d = (struct disconnect_job){
 		.m = st->m, .account = st->m->account.id, .peer = st->id, .token = st->token
 	};
-	store_run(st->m->store, disconnect_job, disconnect_done, d);
+	store_run_shared(st->m->store, STORE_SOON, disconnect_job, disconnect_done, d);
 }
 
 /* --- opening
@@ -123,6 +123,7 @@ static void sync_job(struct store *s, void *arg)
 {
 	struct sync_job *j = arg;
 	struct store_peer p;
+	j->changed = false;
 	int r = store_peer_find(s, &j->req.key, &j->arena, &p);
 	if (r == 0 && j->store_meta) {
 		r = store_peer_set_meta(s, &p.id, &j->meta);
@@ -346,7 +347,8 @@ static void sync_message(struct grpc_call *c, struct slice msg)
 	st->box = j->req.box;
 	st->format = LN_MIN(j->has_meta ? j->meta.sync_version : 0, m->conf.sync_version);
 	st->refs++;
-	store_run(m->store, sync_job, sync_done, j);
+	store_run_shared(m->store, j->store_meta ? STORE_DURABLE : STORE_SOON, sync_job, sync_done,
+			 j);
 }
 
 static void sync_writable(struct grpc_call *c)

@@ -65,6 +65,21 @@ typedef void store_done_fn(void *arg);                 /* on the loop */
 void store_start(struct store *s, struct ev_loop *loop);
 /* Queues a job; done (may be null) follows on the loop. From the loop's thread only. */
 void store_run(struct store *s, store_job_fn *job, store_done_fn *done, void *arg);
+
+/*
+ * The same for small jobs that come in crowds: those that wait one behind the other share a commit,
+ * and each is answered after it. What fails in one job is undone for this job only; when the commit
+ * fails, every job runs once more, alone. So the job sets all of its results each time it runs.
+ *
+ * STORE_SOON: the job writes nothing but marks of being connected, which are not waited for.
+ */
+enum store_wait {
+	STORE_DURABLE,
+	STORE_SOON
+};
+
+void store_run_shared(struct store *s, enum store_wait wait, store_job_fn *job, store_done_fn *done,
+		      void *arg);
 size_t store_backlog(const struct store *s); /* jobs queued or running; from the loop's thread */
 /* Runs what is queued, then ends the thread; done callbacks may still come through the loop. */
 void store_stop(struct store *s);

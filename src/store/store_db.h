@@ -27,7 +27,10 @@ LN_MUST_CHECK int store_db_open(const struct store_conf *conf, struct store_db *
 void store_db_close(struct store_db *db);
 /* Statements without parameters or results, separated by semicolons: migrations only. */
 LN_MUST_CHECK int store_db_exec(struct store_db *db, const char *sql);
-/* Whether the commits that follow are on the disk when they return. Not inside a transaction. */
+/*
+ * Whether the commits that follow are on the disk when they return. Not inside a transaction; in a
+ * group it changes nothing, for the group has one commit.
+ */
 LN_MUST_CHECK int store_db_durable(struct store_db *db, bool durable);
 /* A consistent copy of the whole database in a new file of mode 0600; replaces an older copy. */
 LN_MUST_CHECK int store_db_copy(struct store_db *db, const char *path);
@@ -40,6 +43,17 @@ const char *store_db_error(const struct store_db *db);
  * back and is the new *err. */
 LN_MUST_CHECK int store_tx_begin(struct store_db *db, enum store_sql kind);
 int store_tx_end(struct store_db *db, int err);
+
+/*
+ * A group: one commit for several transactions. In between store_tx_begin() and store_tx_end() set
+ * savepoints, so that one that fails takes nothing along. When an error makes the database drop
+ * everything (disk full, I/O error), the group is lost: every statement fails until its end.
+ *
+ * store_group_end() commits; after an error nothing of the group is stored.
+ */
+LN_MUST_CHECK int store_group_begin(struct store_db *db, bool durable);
+LN_MUST_CHECK int store_group_end(struct store_db *db);
+bool store_group_lost(const struct store_db *db);
 
 struct store_q {
 	struct store_db *db;

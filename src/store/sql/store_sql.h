@@ -20,6 +20,10 @@ X(TX_READ,     "BEGIN")                                                         
 X(TX_WRITE,    "BEGIN IMMEDIATE")                                                                  \
 X(TX_COMMIT,   "COMMIT")                                                                           \
 X(TX_ROLLBACK, "ROLLBACK")                                                                         \
+/* A transaction within a group (store_db.h). */                                                   \
+X(TX_SAVE,     "SAVEPOINT one")                                                                    \
+X(TX_RELEASE,  "RELEASE one")                                                                      \
+X(TX_BACK,     "ROLLBACK TO one")                                                                  \
                                                                                                    \
 X(SETTING_GET, "SELECT value FROM store_settings WHERE name = $1")                                 \
 X(SETTING_SET, "INSERT INTO store_settings (name, value) VALUES ($1, $2) "                         \

@@ -26,6 +26,8 @@ struct store_db {
 	sqlite3 *h;
 	struct store_stmt st[SQL_COUNT];
 	bool in_tx;
+	bool in_group;
+	bool soft; /* synchronous is NORMAL: a commit is not waited for */
 	char error[200];
 };
 
@@ -102,8 +104,13 @@ static int set_up(struct store_db *db, const struct store_conf *conf)
 
 int store_db_durable(struct store_db *db, bool durable)
 {
-	return store_db_exec(db,
-			     durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+	if (db->in_group || db->soft == !durable)
+		return 0;
+	int r = store_db_exec(db, durable ? "PRAGMA synchronous = FULL"
+					  : "PRAGMA synchronous = NORMAL");
+	if (r == 0)
+		db->soft = !durable;
+	return r;
 }
 
 int store_db_open(const struct store_conf *conf, struct store_db **ret, struct ln_fail *f)
@@ -180,14 +187,42 @@ static int run_plain(struct store_db *db, enum store_sql id)
 	return store_q_run(&q);
 }
 
+/* Disk full and I/O errors may have rolled back already. */
+static int roll_back(struct store_db *db, int err)
+{
+	if (sqlite3_get_autocommit(db->h) != 0)
+		return err;
+	char why[sizeof(db->error)];
+	memcpy(why, db->error, sizeof(why));
+	int r = run_plain(db, SQL_TX_ROLLBACK);
+	memcpy(db->error, why, sizeof(why));
+	return r < 0 ? r : err;
+}
+
 int store_tx_begin(struct store_db *db, enum store_sql kind)
 {
 	ln_assert(!db->in_tx);
-	int r = run_plain(db, kind);
+	int r = store_db_durable(db, true);
+	if (r == 0)
+		r = run_plain(db, db->in_group ? SQL_TX_SAVE : kind);
 	if (r < 0)
 		return r;
 	db->in_tx = true;
 	return 0;
+}
+
+/* Takes back what this transaction did, and nothing else of the group. */
+static int back_to_savepoint(struct store_db *db, int err)
+{
+	char why[sizeof(db->error)];
+	if (store_group_lost(db))
+		return err;
+	memcpy(why, db->error, sizeof(why));
+	int r = run_plain(db, SQL_TX_BACK);
+	if (r >= 0)
+		r = run_plain(db, SQL_TX_RELEASE);
+	memcpy(db->error, why, sizeof(why));
+	return r < 0 ? roll_back(db, err) : err; /* rather all of them again than half of one */
 }
 
 int store_tx_end(struct store_db *db, int err)
@@ -195,21 +230,41 @@ int store_tx_end(struct store_db *db, int err)
 	ln_assert(db->in_tx);
 	db->in_tx = false;
 	if (err >= 0) {
-		int r = run_plain(db, SQL_TX_COMMIT);
+		int r = run_plain(db, db->in_group ? SQL_TX_RELEASE : SQL_TX_COMMIT);
 		if (r >= 0)
 			return err;
 		err = r;
 	}
-	/* Disk full and I/O errors may have rolled back already. */
-	if (sqlite3_get_autocommit(db->h) == 0) {
-		char why[sizeof(db->error)];
-		memcpy(why, db->error, sizeof(why));
-		int r = run_plain(db, SQL_TX_ROLLBACK);
-		memcpy(db->error, why, sizeof(why));
-		if (r < 0)
-			return r;
-	}
-	return err;
+	return db->in_group ? back_to_savepoint(db, err) : roll_back(db, err);
+}
+
+int store_group_begin(struct store_db *db, bool durable)
+{
+	ln_assert(!db->in_tx && !db->in_group);
+	int r = store_db_durable(db, durable);
+	if (r == 0)
+		r = run_plain(db, SQL_TX_WRITE);
+	db->in_group = r >= 0;
+	return r < 0 ? r : 0;
+}
+
+bool store_group_lost(const struct store_db *db)
+{
+	return db->in_group && sqlite3_get_autocommit(db->h) != 0;
+}
+
+int store_group_end(struct store_db *db)
+{
+	ln_assert(!db->in_tx && db->in_group);
+	bool lost = store_group_lost(db);
+	db->in_group = false;
+	int r = lost ? -EIO : run_plain(db, SQL_TX_COMMIT);
+	if (r < 0)
+		r = roll_back(db, r);
+	/* What was committed stays committed: a failure here is met again by the next transaction.
+	 */
+	db->soft = store_db_durable(db, true) < 0;
+	return r < 0 ? r : 0;
 }
 
 struct store_q store_q_begin(struct store_db *db, enum store_sql id)
@@ -218,7 +273,10 @@ struct store_q store_q_begin(struct store_db *db, enum store_sql id)
 	struct store_q q = { .db = db, .st = st };
 	ln_assert(!st->busy);
 	st->busy = true;
-	if (st->h != NULL)
+	/* Outside of the group's transaction it would be stored for itself. */
+	if (store_group_lost(db))
+		q.err = -EIO;
+	if (q.err < 0 || st->h != NULL)
 		return q;
 	q.err = err_of(db, sqlite3_prepare_v3(db->h, sql_text[id], -1, SQLITE_PREPARE_PERSISTENT,
 					      &st->h, NULL));

@@ -1,10 +1,9 @@
 /*
  * What was acknowledged stays, whatever happens: a disk that is full or fails at the n-th write or
- * sync (a VFS between SQLite and the file), and a writer killed at any moment.
+ * sync, and a writer killed at any moment.
  */
 #include <errno.h>
 #include <signal.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,156 +12,9 @@
 
 #include "src/ev/ev.h"
 #include "src/store/store.h"
+#include "tests/unit/store/failing_disk.h"
 #include "tests/unit/store/store_fixture.h"
 #include "tests/unit/unit.h"
-
-/* --- a VFS that fails on demand ------------------------------------------------------------------
- */
-
-struct failing_file {
-	sqlite3_file base;
-	sqlite3_file *real; /* behind this struct */
-};
-
-static sqlite3_vfs *real_vfs;
-static sqlite3_vfs failing_vfs;
-static sqlite3_io_methods methods;
-static int countdown = -1; /* the call that fails first; -1 = none */
-static int failure;        /* what it fails with, from then on */
-
-static bool fails(void)
-{
-	if (countdown < 0)
-		return false;
-	if (countdown > 0) {
-		countdown--;
-		return false;
-	}
-	return true;
-}
-
-static sqlite3_file *real_of(sqlite3_file *f)
-{
-	return ((struct failing_file *)(void *)f)->real;
-}
-
-static int f_close(sqlite3_file *f)
-{
-	return real_of(f)->pMethods->xClose(real_of(f));
-}
-
-static int f_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
-{
-	return real_of(f)->pMethods->xRead(real_of(f), p, n, at);
-}
-
-static int f_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
-{
-	return fails() ? failure : real_of(f)->pMethods->xWrite(real_of(f), p, n, at);
-}
-
-static int f_truncate(sqlite3_file *f, sqlite3_int64 n)
-{
-	return fails() ? failure : real_of(f)->pMethods->xTruncate(real_of(f), n);
-}
-
-static int f_sync(sqlite3_file *f, int flags)
-{
-	return fails() ? SQLITE_IOERR_FSYNC : real_of(f)->pMethods->xSync(real_of(f), flags);
-}
-
-static int f_size(sqlite3_file *f, sqlite3_int64 *n)
-{
-	return real_of(f)->pMethods->xFileSize(real_of(f), n);
-}
-
-static int f_lock(sqlite3_file *f, int l)
-{
-	return real_of(f)->pMethods->xLock(real_of(f), l);
-}
-
-static int f_unlock(sqlite3_file *f, int l)
-{
-	return real_of(f)->pMethods->xUnlock(real_of(f), l);
-}
-
-static int f_reserved(sqlite3_file *f, int *r)
-{
-	return real_of(f)->pMethods->xCheckReservedLock(real_of(f), r);
-}
-
-static int f_control(sqlite3_file *f, int op, void *arg)
-{
-	return real_of(f)->pMethods->xFileControl(real_of(f), op, arg);
-}
-
-static int f_sector(sqlite3_file *f)
-{
-	return real_of(f)->pMethods->xSectorSize(real_of(f));
-}
-
-static int f_device(sqlite3_file *f)
-{
-	return real_of(f)->pMethods->xDeviceCharacteristics(real_of(f));
-}
-
-static int f_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **p)
-{
-	return real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, p);
-}
-
-static int f_shm_lock(sqlite3_file *f, int at, int n, int flags)
-{
-	return real_of(f)->pMethods->xShmLock(real_of(f), at, n, flags);
-}
-
-static void f_shm_barrier(sqlite3_file *f)
-{
-	real_of(f)->pMethods->xShmBarrier(real_of(f));
-}
-
-static int f_shm_unmap(sqlite3_file *f, int del)
-{
-	return real_of(f)->pMethods->xShmUnmap(real_of(f), del);
-}
-
-static int v_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags, int *out)
-{
-	struct failing_file *ff = (struct failing_file *)(void *)f;
-	ff->real = (sqlite3_file *)(void *)(ff + 1);
-	int rc = real_vfs->xOpen(real_vfs, name, ff->real, flags, out);
-	f->pMethods = rc == SQLITE_OK ? &methods : NULL;
-	return rc;
-}
-
-static void install_vfs(void)
-{
-	real_vfs = sqlite3_vfs_find(NULL);
-	failing_vfs = *real_vfs;
-	failing_vfs.zName = "failing";
-	failing_vfs.szOsFile = (int)sizeof(struct failing_file) + real_vfs->szOsFile;
-	failing_vfs.xOpen = v_open;
-	methods = (sqlite3_io_methods){
-		.iVersion = 2,
-		.xClose = f_close,
-		.xRead = f_read,
-		.xWrite = f_write,
-		.xTruncate = f_truncate,
-		.xSync = f_sync,
-		.xFileSize = f_size,
-		.xLock = f_lock,
-		.xUnlock = f_unlock,
-		.xCheckReservedLock = f_reserved,
-		.xFileControl = f_control,
-		.xSectorSize = f_sector,
-		.xDeviceCharacteristics = f_device,
-		.xShmMap = f_shm_map,
-		.xShmLock = f_shm_lock,
-		.xShmBarrier = f_shm_barrier,
-		.xShmUnmap = f_shm_unmap,
-	};
-	assert_int_equal(sqlite3_vfs_register(&failing_vfs, 1), SQLITE_OK);
-}
 
 static size_t count_peers(struct store_fixture *fx)
 {
@@ -176,15 +28,14 @@ static size_t count_peers(struct store_fixture *fx)
 /* One registration with the disk failing at its n-th call; then the disk is well again. */
 static unsigned refused; /* registrations that met the failure */
 
-static void fail_at(struct store_fixture *fx, int n, int with, unsigned *peers)
+static void fail_at(struct store_fixture *fx, int n, enum failing_disk_kind with, unsigned *peers)
 {
 	struct store_peer p;
 	uint64_t serial = store_fixture_serial(fx);
-	countdown = n;
-	failure = with;
+	failing_disk_set(n, with, false);
 	int r = store_fixture_peer(fx, *peers, "host", "h", &p);
-	bool hit = countdown == 0;
-	countdown = -1;
+	bool hit = failing_disk_hit();
+	failing_disk_clear();
 	if (r < 0) {
 		assert_true(hit);
 		refused++;
@@ -201,15 +52,14 @@ static void fail_at(struct store_fixture *fx, int n, int with, unsigned *peers)
 
 static void test_disk_fails_at_every_call(void **state)
 {
-	static const int kinds[] = { SQLITE_FULL, SQLITE_IOERR_WRITE };
 	struct store_fixture fx;
-	install_vfs();
+	failing_disk_install();
 	store_fixture_init(&fx);
 	store_fixture_key(&fx, "h", true, false);
 	unsigned peers = 0;
-	for (size_t k = 0; k < LN_COUNT(kinds); k++) {
+	for (int kind = 0; kind < FAILING_DISK_KINDS; kind++) {
 		for (int n = 0; n < 24; n++) {
-			fail_at(&fx, n, kinds[k], &peers);
+			fail_at(&fx, n, kind, &peers);
 			if (n % 8 == 7) {
 				store_fixture_reopen(&fx);
 				assert_int_equal(count_peers(&fx), peers);
@@ -218,7 +68,7 @@ static void test_disk_fails_at_every_call(void **state)
 	}
 	assert_in_range(refused, 10, 48);
 	store_fixture_fini(&fx);
-	assert_int_equal(sqlite3_vfs_unregister(&failing_vfs), SQLITE_OK);
+	failing_disk_remove();
 }
 
 /* --- kill -9 -------------------------------------------------------------------------------------
