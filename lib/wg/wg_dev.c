@@ -301,6 +301,8 @@ int wg_dev_set_endpoint(struct wg_dev *d, ln_time now, const struct wg_key *key,
 	struct wg_peer *p = wg_dev_find_peer(d, key);
 	if (p == NULL)
 		return LN_E_NOTFOUND;
+	if (!ip_ep_equal(&p->ep, ep))
+		p->path_inner = 0;
 	p->ep = ip_is_set(&ep->addr) ? *ep : (struct ip_ep){ 0 };
 	p->stats.endpoint = p->ep;
 	p->was_wanted = false;
@@ -321,6 +323,24 @@ int wg_dev_set_endpoint(struct wg_dev *d, ln_time now, const struct wg_key *key,
 	if ((initiate && !young) || (k == NULL && p->nstaged != 0))
 		wg_dev_want_session(d, p, now, false);
 	return 0;
+}
+
+void wg_dev_path_mtu(struct wg_dev *d, ln_time now, const struct ip_ep *to, size_t mtu)
+{
+	map_for_each(n, &d->peers) {
+		struct wg_peer *p = map_entry(n, struct wg_peer, by_key);
+		if (!wg_peer_has_endpoint(p) || !ip_ep_equal(&p->ep, to))
+			continue;
+		p->path_inner = wg_path_inner(mtu, to->addr.family);
+		p->path_until = now + WG_PATH_KNOWN;
+	}
+}
+
+size_t wg_dev_path_inner(struct wg_peer *p, ln_time now)
+{
+	if (p->path_inner != 0 && now >= p->path_until)
+		p->path_inner = 0;
+	return p->path_inner;
 }
 
 int wg_dev_stats(const struct wg_dev *d, const struct wg_key *key, struct wg_peer_stats *ret)
@@ -361,6 +381,7 @@ void wg_dev_received(struct wg_dev *d, struct wg_peer *p, ln_time now, size_t by
 		if (ip_ep_equal(&p->initiated_to, &p->ep))
 			p->initiated_to = *from; /* still the same peer: one initiation is enough */
 		p->ep = *from;
+		p->path_inner = 0;
 		p->stats.endpoint = *from;
 		wg_dev_todo(d, p, WG_TODO_ROAMED);
 	}

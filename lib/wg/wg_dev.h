@@ -15,6 +15,7 @@
 #include "lib/base/time.h"
 #include "lib/crypto/aead.h"
 #include "lib/crypto/key.h"
+#include "lib/wg/wg_ecn.h"
 #include "lib/wg/wg_timers.h"
 
 struct wg_dev;
@@ -90,10 +91,17 @@ size_t wg_dev_npeers(const struct wg_dev *d);
 struct wg_rx {
 	struct mslice msg;
 	const struct ip_ep *from;
+	enum wg_ecn ecn;    /* of the datagram's IP header */
 	struct slice inner; /* out: the packet to deliver, inside msg; n == 0: nothing */
 };
 
 void wg_dev_open(struct wg_dev *d, ln_time now, struct wg_rx *v, size_t n);
+
+/*
+ * The path to an endpoint carries outer IP packets of at most `mtu` bytes: for some minutes, or
+ * until the peer is elsewhere, packets that do not fit are refused, or their senders clamped.
+ */
+void wg_dev_path_mtu(struct wg_dev *d, ln_time now, const struct ip_ep *to, size_t mtu);
 
 /*
  * An inner packet of `inner` bytes standing at msg + WG_MSG_DATA_HEADER_LEN; behind it there is
@@ -104,8 +112,10 @@ struct wg_tx {
 	size_t inner;
 	size_t len;             /* out: bytes of the message to send; 0: queued or dropped */
 	const struct ip_ep *to; /* out: valid until the next call */
+	enum wg_ecn ecn;        /* out: for the datagram's IP header */
 	int err;                /* out: 0, LN_E_AGAIN (queued), LN_E_NOTFOUND (no peer),
-				   LN_E_MALFORMED */
+				   LN_E_MALFORMED, LN_E_LIMIT (too big for the path) */
+	size_t mtu;             /* out: with LN_E_LIMIT, what would not have been */
 };
 
 void wg_dev_seal(struct wg_dev *d, ln_time now, struct wg_tx *v, size_t n);
@@ -122,7 +132,8 @@ struct wg_out {
 	struct wg_key key; /* all zero for a cookie reply */
 	struct ip_ep ep;
 	size_t len;
-	bool handshake; /* the datagram is an initiation or a response */
+	enum wg_ecn ecn; /* for the datagram's IP header */
+	bool handshake;  /* the datagram is an initiation or a response */
 };
 
 /* Room that wg_dev_poll() needs for any datagram: the largest staged packet and its overhead. */
@@ -142,6 +153,8 @@ struct wg_dev_drops {
 	uint64_t replayed;
 	uint64_t bad_source; /* inner source address not allowed, or no IP packet */
 	uint64_t no_peer;    /* no peer for the destination */
+	uint64_t too_big;    /* for the path to their peer */
+	uint64_t congested;  /* marked on the way, and not able to say so to its receiver */
 	uint64_t queue_full;
 	uint64_t cookies_sent;
 };

@@ -211,6 +211,7 @@ static void take_data(struct wg_dev *d, ln_time now, struct wg_rx *v, size_t n)
 	size_t njobs = open_jobs(d, k, v, n, which);
 	size_t bytes = 0;
 	bool content = false;
+	size_t path = wg_dev_path_inner(p, now);
 	const struct ip_ep *from = NULL;
 	for (size_t i = 0; i < njobs; i++) {
 		const struct aead_job *j = &d->jobs[i];
@@ -229,8 +230,14 @@ static void take_data(struct wg_dev *d, ln_time now, struct wg_rx *v, size_t n)
 			continue; /* keepalive */
 		content = true;
 		rx->inner = check_inner(d, p, j->text, j->n);
-		if (rx->inner.n == 0)
+		if (rx->inner.n == 0) {
 			d->drops.bad_source++;
+		} else if (!wg_ecn_join(j->text, rx->ecn)) {
+			rx->inner = slice_of(NULL, 0);
+			d->drops.congested++;
+		} else if (path != 0) {
+			wg_path_clamp(mslice_of(j->text, rx->inner.n), path);
+		}
 	}
 	if (from == NULL)
 		return;

@@ -1,6 +1,7 @@
 #pragma once
 /* The device's own state and what its three files share. Private to lib/wg. */
 #include "lib/wg/wg_limit.h"
+#include "lib/wg/wg_path.h"
 #include "lib/wg/wg_peer.h"
 
 #define WG_DEV_COOKIES 64 /* cookie replies waiting to be polled; more are dropped */
@@ -73,6 +74,9 @@ void wg_dev_purge_staged(struct wg_dev *d, struct wg_peer *p);
 void wg_dev_sent(struct wg_dev *d, struct wg_peer *p, ln_time now, size_t bytes);
 void wg_dev_received(struct wg_dev *d, struct wg_peer *p, ln_time now, size_t bytes,
 		     const struct ip_ep *from);
+
+/* The longest packet that the peer's path carries; 0: nothing is known against our MTU. */
+size_t wg_dev_path_inner(struct wg_peer *p, ln_time now);
 
 /* Seals jobs[0..n) of the device for a session; the headers are written too. */
 void wg_dev_seal_jobs(struct wg_dev *d, struct wg_keypair *k, size_t n);

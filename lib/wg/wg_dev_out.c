@@ -55,6 +55,7 @@ static void seal_run(struct wg_dev *d, struct wg_peer *p, ln_time now, struct wg
 	for (size_t i = 0; i < n; i++) {
 		v[i].len = make_job(d, i, v[i].msg + WG_MSG_DATA_HEADER_LEN, v[i].inner);
 		v[i].to = &p->ep;
+		v[i].ecn = wg_ecn_of(v[i].msg + WG_MSG_DATA_HEADER_LEN);
 		bytes += v[i].len;
 	}
 	wg_dev_seal_jobs(d, k, n);
@@ -64,8 +65,20 @@ static void seal_run(struct wg_dev *d, struct wg_peer *p, ln_time now, struct wg
 	refresh_by_sender(d, p, k, now);
 }
 
+/* Whether the packet may go the peer's way, which is a narrow one. */
+static bool passes(struct wg_dev *d, struct wg_tx *v, size_t inner)
+{
+	struct mslice packet = mslice_of(v->msg + WG_MSG_DATA_HEADER_LEN, v->inner);
+	wg_path_clamp(packet, inner);
+	if (!wg_path_refuses(slice_from(packet), inner, &v->mtu))
+		return true;
+	v->err = LN_E_LIMIT;
+	d->drops.too_big++;
+	return false;
+}
+
 /* The peer an inner packet goes to, or null with the reason in v->err. */
-static struct wg_peer *route(struct wg_dev *d, struct wg_tx *v)
+static struct wg_peer *route(struct wg_dev *d, ln_time now, struct wg_tx *v)
 {
 	const uint8_t *b = v->msg + WG_MSG_DATA_HEADER_LEN;
 	unsigned family = v->inner >= 20 ? b[0] >> 4 : 0;
@@ -84,8 +97,12 @@ static struct wg_peer *route(struct wg_dev *d, struct wg_tx *v)
 		d->drops.no_peer++;
 		return NULL;
 	}
+	struct wg_peer *p = ln_container(o, struct wg_peer, allowed);
+	size_t path = wg_dev_path_inner(p, now);
+	if (path != 0 && !passes(d, v, path))
+		return NULL;
 	v->err = 0;
-	return ln_container(o, struct wg_peer, allowed);
+	return p;
 }
 
 void wg_dev_seal(struct wg_dev *d, ln_time now, struct wg_tx *v, size_t n)
@@ -93,7 +110,7 @@ void wg_dev_seal(struct wg_dev *d, ln_time now, struct wg_tx *v, size_t n)
 	struct wg_peer *p = NULL;
 	size_t first = 0;
 	for (size_t i = 0; i < n; i++) {
-		struct wg_peer *to = route(d, &v[i]);
+		struct wg_peer *to = route(d, now, &v[i]);
 		if (to == p && i - first < WG_DEV_BATCH)
 			continue;
 		if (p != NULL)
@@ -179,6 +196,7 @@ static bool poll_staged(struct wg_dev *d, struct wg_peer *p, ln_time now, uint8_
 	if (s == NULL)
 		return false;
 	memcpy(buf + WG_MSG_DATA_HEADER_LEN, s->packet, s->n);
+	enum wg_ecn ecn = wg_ecn_of(s->packet);
 	size_t len = make_job(d, 0, buf + WG_MSG_DATA_HEADER_LEN, s->n);
 	free(s);
 	wg_dev_seal_jobs(d, k, 1);
@@ -187,6 +205,7 @@ static bool poll_staged(struct wg_dev *d, struct wg_peer *p, ln_time now, uint8_
 	wg_dev_sent(d, p, now, len);
 	refresh_by_sender(d, p, k, now);
 	datagram(ret, p, len, false);
+	ret->ecn = ecn;
 	return true;
 }
 

@@ -9,7 +9,16 @@
 #define ICMP4_HOST 1
 #define ICMP6_UNREACHABLE 1
 #define ICMP6_ADDRESS 3
+#define ICMP4_TOO_BIG 4 /* a code of "unreachable" */
+#define ICMP6_TOO_BIG 2 /* a type */
 #define HOPS 64
+
+/* The first bytes of an answer, as both families have them. */
+struct what {
+	uint8_t type;
+	uint8_t code;
+	size_t mtu;
+};
 
 /* Unspecified, loopback, multicast, reserved and broadcast addresses are no single host. */
 static bool is_host4(const uint8_t *a)
@@ -49,7 +58,7 @@ static bool deserves_answer6(const uint8_t *p, size_t n)
 	return known && is_host6(p + 8) && is_host6(p + 24);
 }
 
-static size_t answer4(const uint8_t *p, size_t n, uint8_t *dst)
+static size_t answer4(const uint8_t *p, size_t n, struct what w, uint8_t *dst)
 {
 	size_t quote = LN_MIN(n, (size_t)(WG_ICMP_MAX - 20 - ICMP_HEADER));
 	size_t total = 20 + ICMP_HEADER + quote;
@@ -62,14 +71,15 @@ static size_t answer4(const uint8_t *p, size_t n, uint8_t *dst)
 	memcpy(dst + 12, p + 16, 4);
 	memcpy(dst + 16, p + 12, 4);
 	wg_offload_store(dst + 10, wg_offload_sum(0, dst, 20));
-	dst[20] = ICMP4_UNREACHABLE;
-	dst[21] = ICMP4_HOST;
+	dst[20] = w.type;
+	dst[21] = w.code;
+	wg_offload_put16(dst + 26, (uint16_t)w.mtu);
 	memcpy(dst + 20 + ICMP_HEADER, p, quote);
 	wg_offload_store(dst + 22, wg_offload_sum(0, dst + 20, ICMP_HEADER + quote));
 	return total;
 }
 
-static size_t answer6(const uint8_t *p, size_t n, uint8_t *dst)
+static size_t answer6(const uint8_t *p, size_t n, struct what w, uint8_t *dst)
 {
 	size_t quote = LN_MIN(n, (size_t)(WG_ICMP_MAX - 40 - ICMP_HEADER));
 	memset(dst, 0, 40 + ICMP_HEADER);
@@ -79,21 +89,34 @@ static size_t answer6(const uint8_t *p, size_t n, uint8_t *dst)
 	dst[7] = HOPS;
 	memcpy(dst + 8, p + 24, 16);
 	memcpy(dst + 24, p + 8, 16);
-	dst[40] = ICMP6_UNREACHABLE;
-	dst[41] = ICMP6_ADDRESS;
+	dst[40] = w.type;
+	dst[41] = w.code;
+	wg_offload_put32(dst + 44, (uint32_t)w.mtu);
 	memcpy(dst + 40 + ICMP_HEADER, p, quote);
 	uint64_t sum = wg_offload_pseudo(dst, ICMP6, ICMP_HEADER + quote);
 	wg_offload_store(dst + 42, wg_offload_sum(sum, dst + 40, ICMP_HEADER + quote));
 	return 40 + ICMP_HEADER + quote;
 }
 
-size_t wg_icmp_unreachable(struct slice packet, uint8_t *dst)
+static size_t answer(struct slice packet, struct what v4, struct what v6, uint8_t *dst)
 {
 	const uint8_t *p = packet.p;
 	size_t n = packet.n;
 	if (n >= 20 && p[0] >> 4 == 4 && deserves_answer4(p, n))
-		return answer4(p, n, dst);
+		return answer4(p, n, v4, dst);
 	if (n >= 40 && p[0] >> 4 == 6 && deserves_answer6(p, n))
-		return answer6(p, n, dst);
+		return answer6(p, n, v6, dst);
 	return 0;
+}
+
+size_t wg_icmp_unreachable(struct slice packet, uint8_t *dst)
+{
+	return answer(packet, (struct what){ ICMP4_UNREACHABLE, ICMP4_HOST, 0 },
+		      (struct what){ ICMP6_UNREACHABLE, ICMP6_ADDRESS, 0 }, dst);
+}
+
+size_t wg_icmp_too_big(struct slice packet, size_t mtu, uint8_t *dst)
+{
+	return answer(packet, (struct what){ ICMP4_UNREACHABLE, ICMP4_TOO_BIG, mtu },
+		      (struct what){ ICMP6_TOO_BIG, 0, mtu }, dst);
 }

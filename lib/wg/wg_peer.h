@@ -43,6 +43,8 @@ struct wg_peer {
 	struct wg_aips_owner allowed;
 
 	struct ip_ep ep;           /* family 0 none */
+	size_t path_inner;         /* longest packet its path carries; 0 not known to be short */
+	ln_time path_until;        /* and until when that is believed */
 	struct ip_ep initiated_to; /* where the last initiation went */
 	ln_time initiated_at;      /* when; valid if initiated_to is set */
 	ln_time initiations_full;  /* bucket of received initiations */

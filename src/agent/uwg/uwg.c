@@ -35,6 +35,7 @@ static int open_all(struct uwg *u, const struct uwg_conf *conf, struct ln_fail *
 		return r;
 	u->tun = r;
 	u->ifindex = if_nametoindex(u->ifname);
+	u->fwmark = conf->fwmark;
 	r = uwg_sock_open(u->sock, conf->port, conf->fwmark, &u->port, f);
 	if (r < 0)
 		return r;
@@ -170,7 +171,7 @@ unsigned uwg_ifindex(const struct uwg *u)
 
 int uwg_send(struct uwg *u, const struct ip_ep *to, struct slice data)
 {
-	return uwg_sock_send_one(u->sock, to, data);
+	return uwg_sock_send_one(u->sock, to, WG_ECN_NOT_ECT, data);
 }
 
 /* --- peers ------------------------------------------------------------------------------------ */

@@ -49,6 +49,17 @@
 #define UWG_RELAY_WAITING 64          /* batches on their way to it; more are dropped */
 #define UWG_INJECT_WAITING (4u << 20) /* bytes on their way to the thread, likewise */
 
+/* For calls that only read what they get, though an iovec has no const. */
+static inline struct iovec uwg_iovec(struct slice s)
+{
+	union {
+		const uint8_t *in;
+		void *out;
+	} p = { .in = s.p };
+
+	return (struct iovec){ .iov_base = p.out, .iov_len = s.n };
+}
+
 /* --- sockets ---------------------------------------------------------------------------------- */
 
 struct uwg_sock {
@@ -61,15 +72,23 @@ struct uwg_sock {
 LN_MUST_CHECK int uwg_sock_open(struct uwg_sock v[2], uint16_t port, uint32_t mark,
 				uint16_t *ret_port, struct ln_fail *f);
 void uwg_sock_close(struct uwg_sock v[2]);
-/* Sends sealed messages (len 0 is skipped), joining runs of one size to one peer. */
-void uwg_sock_send(struct uwg_sock v[2], const struct wg_tx *tx, size_t n);
+/*
+ * Sends sealed messages (len 0 is skipped), joining runs of one size to one peer. Those too long
+ * for their path leave in fragments; one such path is returned, or null.
+ */
+LN_MUST_CHECK const struct ip_ep *uwg_sock_send(struct uwg_sock v[2], const struct wg_tx *tx,
+						size_t n);
 /* One datagram. 0 or -errno. Safe from any thread. */
-int uwg_sock_send_one(const struct uwg_sock v[2], const struct ip_ep *to, struct slice data);
+int uwg_sock_send_one(const struct uwg_sock v[2], const struct ip_ep *to, enum wg_ecn ecn,
+		      struct slice data);
+/* What the kernel knows of the path to an endpoint: the longest IP packet, or 0. */
+size_t uwg_sock_path_mtu(const struct ip_ep *to, uint32_t mark);
 
 struct uwg_datagrams {
 	struct mslice b[UWG_RX_MSGS];
 	size_t segment[UWG_RX_MSGS]; /* size of the pieces, the last may be shorter */
 	struct ip_ep from[UWG_RX_MSGS];
+	enum wg_ecn ecn[UWG_RX_MSGS];
 	bool drop[UWG_RX_MSGS]; /* false; for the one who sheds */
 	size_t n;
 	bool full; /* as many were read as could be */
@@ -141,6 +160,7 @@ struct uwg {
 	unsigned ifindex;
 	unsigned mtu;
 	uint16_t port;
+	uint32_t fwmark;
 	int tun;
 	bool tun_udp; /* it takes joined UDP datagrams */
 	int wake;     /* eventfd */
@@ -168,6 +188,7 @@ struct uwg {
 	bool stop;
 	bool failed;
 	ln_time answers_full; /* bucket of ICMP answers */
+	ln_time path_asked;   /* when the kernel was last asked about a path */
 	uint64_t shed; /* bytes received and not looked at, since the last copy of the statistics */
 	size_t stride; /* of tx_room */
 	uint8_t *tun_room;

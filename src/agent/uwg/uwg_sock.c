@@ -24,6 +24,30 @@ static void set_buffer(int fd, int force, int plain)
 		(void)!setsockopt(fd, SOL_SOCKET, plain, &size, sizeof(size));
 }
 
+/*
+ * On: outer packets say "don't fragment", and what is too long for its path is an error. Off: the
+ * kernel makes fragments of it.
+ */
+static void set_whole(int fd, unsigned family, bool on)
+{
+	int v4 = on ? IP_PMTUDISC_DO : IP_PMTUDISC_WANT;
+	int v6 = on ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_WANT;
+	if (family == 4)
+		(void)!setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4));
+	else
+		(void)!setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
+}
+
+/* The congestion mark of what arrives is told with it. */
+static void want_ecn(int fd, unsigned family)
+{
+	const int on = 1;
+	if (family == 4)
+		(void)!setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on));
+	else
+		(void)!setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on));
+}
+
 static int open_one(unsigned family, uint16_t port, uint32_t mark)
 {
 	const int on = 1;
@@ -39,6 +63,8 @@ static int open_one(unsigned family, uint16_t port, uint32_t mark)
 	set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
 	set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
 	(void)!setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on)); /* before 5.0: one by one */
+	set_whole(fd, family, true);
+	want_ecn(fd, family);
 	struct sockaddr_storage sa;
 	struct ip_ep any = { .addr = { .family = (uint8_t)family }, .port = port };
 	if (bind(fd, (struct sockaddr *)&sa, ip_ep_to_sockaddr(&any, &sa)) != 0)
@@ -114,18 +140,91 @@ void uwg_sock_close(struct uwg_sock v[2])
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-int uwg_sock_send_one(const struct uwg_sock v[2], const struct ip_ep *to, struct slice data)
+/* What goes with a message: the size of its pieces, and the mark of its IP header. */
+union control {
+	struct cmsghdr align;
+	char room[CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(int))];
+};
+
+/* Appends to the control part of h, whose room is a union control. */
+static void add_control(struct msghdr *h, int level, int type, const void *value, size_t n)
 {
-	struct sockaddr_storage sa;
-	const struct uwg_sock *s = &v[to->addr.family == 6];
-	if (s->fd < 0 || !ip_is_set(&to->addr))
-		return -EAFNOSUPPORT;
-	unsigned n = ip_ep_to_sockaddr(to, &sa);
+	struct cmsghdr *c = (void *)((char *)h->msg_control + h->msg_controllen);
+	c->cmsg_level = level;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(n);
+	memcpy(CMSG_DATA(c), value, n);
+	h->msg_controllen += CMSG_SPACE(n);
+}
+
+static void add_ecn(struct msghdr *h, unsigned family, enum wg_ecn ecn)
+{
+	const int value = (int)ecn;
+	if (ecn == WG_ECN_NOT_ECT)
+		return;
+	if (family == 4)
+		add_control(h, IPPROTO_IP, IP_TOS, &value, sizeof(value));
+	else
+		add_control(h, IPPROTO_IPV6, IPV6_TCLASS, &value, sizeof(value));
+}
+
+static int send_whole(const struct uwg_sock *s, const struct msghdr *h)
+{
 	ssize_t r;
 	do
-		r = sendto(s->fd, data.p, data.n, MSG_NOSIGNAL, (struct sockaddr *)&sa, n);
+		r = sendmsg(s->fd, h, MSG_NOSIGNAL);
 	while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : 0;
+}
+
+/* One datagram, in fragments if it has to be. 0, 1 if it had to be, or -errno. */
+static int send_datagram(const struct uwg_sock *s, const struct ip_ep *to, enum wg_ecn ecn,
+			 struct iovec *iov)
+{
+	struct sockaddr_storage sa;
+	union control control;
+	struct msghdr h = { .msg_name = &sa,
+			    .msg_namelen = ip_ep_to_sockaddr(to, &sa),
+			    .msg_iov = iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &control };
+	add_ecn(&h, s->family, ecn);
+	int r = send_whole(s, &h);
+	if (r != -EMSGSIZE)
+		return r;
+	set_whole(s->fd, s->family, false);
+	r = send_whole(s, &h);
+	set_whole(s->fd, s->family, true);
+	return r < 0 ? r : 1;
+}
+
+int uwg_sock_send_one(const struct uwg_sock v[2], const struct ip_ep *to, enum wg_ecn ecn,
+		      struct slice data)
+{
+	const struct uwg_sock *s = &v[to->addr.family == 6];
+	struct iovec iov = uwg_iovec(data);
+	if (s->fd < 0 || !ip_is_set(&to->addr))
+		return -EAFNOSUPPORT;
+	int r = send_datagram(s, to, ecn, &iov);
+	return LN_MIN(r, 0);
+}
+
+size_t uwg_sock_path_mtu(const struct ip_ep *to, uint32_t mark)
+{
+	struct sockaddr_storage sa;
+	int mtu = 0;
+	socklen_t n = sizeof(mtu);
+	bool v4 = to->addr.family == 4;
+	int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return 0;
+	if (mark != 0)
+		(void)!setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+	if (connect(fd, (struct sockaddr *)&sa, ip_ep_to_sockaddr(to, &sa)) != 0 ||
+	    getsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &mtu, &n) != 0)
+		mtu = 0;
+	close(fd);
+	return mtu > 0 ? (size_t)mtu : 0;
 }
 
 /* One call of sendmmsg() in the making: each message is a run of equal sizes to one peer. */
@@ -133,41 +232,29 @@ struct burst {
 	unsigned nmsgs;
 	unsigned niov;
 	struct mmsghdr msg[UWG_TX_SLOTS];
+	const struct wg_tx *tx[UWG_TX_SLOTS]; /* the first of each message */
 	struct iovec iov[UWG_TX_SLOTS];
 	struct sockaddr_storage to[UWG_TX_SLOTS];
-
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(uint16_t))];
-	} control[UWG_TX_SLOTS];
+	union control control[UWG_TX_SLOTS];
 };
-
-static void set_segment(struct burst *b, unsigned m, uint16_t size)
-{
-	struct msghdr *h = &b->msg[m].msg_hdr;
-	h->msg_control = &b->control[m];
-	h->msg_controllen = sizeof(b->control[m]);
-	struct cmsghdr *c = CMSG_FIRSTHDR(h);
-	c->cmsg_level = SOL_UDP;
-	c->cmsg_type = UDP_SEGMENT;
-	c->cmsg_len = CMSG_LEN(sizeof(size));
-	memcpy(CMSG_DATA(c), &size, sizeof(size));
-}
 
 /* Adds tx[0] and those after it that may share its call. Returns how many were looked at. */
 static size_t add_run(struct burst *b, const struct wg_tx *tx, size_t n, bool gso)
 {
-	size_t size = tx[0].len;
+	uint16_t size = (uint16_t)tx[0].len;
 	size_t bytes = size;
 	size_t i = 1;
 	struct msghdr *h = &b->msg[b->nmsgs].msg_hdr;
-	*h = (struct msghdr){ .msg_iov = &b->iov[b->niov], .msg_iovlen = 1 };
+	*h = (struct msghdr){ .msg_iov = &b->iov[b->niov],
+			      .msg_iovlen = 1,
+			      .msg_control = &b->control[b->nmsgs] };
+	b->tx[b->nmsgs] = tx;
 	h->msg_name = &b->to[b->nmsgs];
 	h->msg_namelen = ip_ep_to_sockaddr(tx[0].to, &b->to[b->nmsgs]);
 	b->iov[b->niov++] = (struct iovec){ .iov_base = tx[0].msg, .iov_len = size };
 	for (; gso && i < n && i < UWG_TX_SEGMENTS; i++) {
-		if (tx[i].len == 0 || tx[i].to != tx[0].to || tx[i].len > size ||
-		    bytes + tx[i].len > UWG_TX_BYTES)
+		if (tx[i].len == 0 || tx[i].to != tx[0].to || tx[i].ecn != tx[0].ecn ||
+		    tx[i].len > size || bytes + tx[i].len > UWG_TX_BYTES)
 			break;
 		b->iov[b->niov++] = (struct iovec){ .iov_base = tx[i].msg, .iov_len = tx[i].len };
 		h->msg_iovlen++;
@@ -178,24 +265,25 @@ static size_t add_run(struct burst *b, const struct wg_tx *tx, size_t n, bool gs
 		}
 	}
 	if (h->msg_iovlen > 1)
-		set_segment(b, b->nmsgs, (uint16_t)size);
+		add_control(h, SOL_UDP, UDP_SEGMENT, &size, sizeof(size));
+	add_ecn(h, tx[0].to->addr.family, tx[0].ecn);
 	b->nmsgs++;
 	return i;
 }
 
-static void send_apart(const struct uwg_sock *s, const struct msghdr *h)
+/* True when one of them had to be sent in fragments. */
+static bool send_apart(const struct uwg_sock *s, const struct wg_tx *tx, struct msghdr *h)
 {
-	for (size_t i = 0; i < h->msg_iovlen; i++) {
-		struct msghdr one = { .msg_name = h->msg_name,
-				      .msg_namelen = h->msg_namelen,
-				      .msg_iov = h->msg_iov + i,
-				      .msg_iovlen = 1 };
-		(void)!sendmsg(s->fd, &one, MSG_NOSIGNAL);
-	}
+	bool small = false;
+	for (size_t i = 0; i < h->msg_iovlen; i++)
+		small |= send_datagram(s, tx->to, tx->ecn, &h->msg_iov[i]) > 0;
+	return small;
 }
 
-static void send_burst(struct uwg_sock *s, struct burst *b)
+/* The last path that turned out too small, or null. */
+static const struct ip_ep *send_burst(struct uwg_sock *s, struct burst *b)
 {
+	const struct ip_ep *small = NULL;
 	bool waited = false;
 	for (unsigned i = 0; i < b->nmsgs;) {
 		int r = sendmmsg(s->fd, b->msg + i, b->nmsgs - i, MSG_NOSIGNAL);
@@ -211,21 +299,24 @@ static void send_burst(struct uwg_sock *s, struct burst *b)
 			waited = true;
 			continue;
 		}
-		if (b->msg[i].msg_hdr.msg_iovlen > 1 &&
-		    (errno == EIO || errno == EMSGSIZE || errno == EINVAL)) {
+		bool joined = b->msg[i].msg_hdr.msg_iovlen > 1;
+		if (errno == EMSGSIZE || (joined && (errno == EIO || errno == EINVAL))) {
 			/* EIO: the way out has no checksum offload, and will not get one. The
 			 * others: this path's MTU is smaller than our messages. */
 			if (errno == EIO)
 				s->gso = false;
-			send_apart(s, &b->msg[i].msg_hdr);
+			if (send_apart(s, b->tx[i], &b->msg[i].msg_hdr))
+				small = b->tx[i]->to;
 		}
 		i++; /* UDP may lose it: the inner protocols repair what matters */
 	}
+	return small;
 }
 
-void uwg_sock_send(struct uwg_sock v[2], const struct wg_tx *tx, size_t n)
+const struct ip_ep *uwg_sock_send(struct uwg_sock v[2], const struct wg_tx *tx, size_t n)
 {
 	struct burst b;
+	const struct ip_ep *small = NULL;
 	for (unsigned f = 0; f < 2; f++) {
 		b.nmsgs = b.niov = 0;
 		for (size_t i = 0; i < n;) {
@@ -234,9 +325,10 @@ void uwg_sock_send(struct uwg_sock v[2], const struct wg_tx *tx, size_t n)
 			else
 				i += add_run(&b, tx + i, n - i, v[f].gso);
 		}
-		if (b.nmsgs != 0)
-			send_burst(&v[f], &b);
+		const struct ip_ep *found = b.nmsgs != 0 ? send_burst(&v[f], &b) : NULL;
+		small = found != NULL ? found : small;
 	}
+	return small;
 }
 
 /* --- receiving -------------------------------------------------------------------------------- */
@@ -256,6 +348,21 @@ static size_t segment_of(struct msghdr *h, size_t n)
 	return (h->msg_flags & MSG_TRUNC) != 0 ? n + 1 : n;
 }
 
+/* The mark of its IP header: one byte in IPv4, a number in IPv6. */
+static enum wg_ecn ecn_of(struct msghdr *h)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c)) {
+		int class;
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS)
+			return *CMSG_DATA(c) & 3;
+		if (c->cmsg_level != IPPROTO_IPV6 || c->cmsg_type != IPV6_TCLASS)
+			continue;
+		memcpy(&class, CMSG_DATA(c), sizeof(class));
+		return (unsigned)class & 3;
+	}
+	return WG_ECN_NOT_ECT;
+}
+
 void uwg_sock_recv(const struct uwg_sock *s, uint8_t *room, size_t each, struct uwg_datagrams *ret)
 {
 	struct mmsghdr msg[UWG_RX_MSGS];
@@ -264,7 +371,7 @@ void uwg_sock_recv(const struct uwg_sock *s, uint8_t *room, size_t each, struct 
 
 	union {
 		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
+		char room[2 * CMSG_SPACE(sizeof(int))];
 	} control[UWG_RX_MSGS];
 
 	ret->n = 0;
@@ -292,6 +399,7 @@ void uwg_sock_recv(const struct uwg_sock *s, uint8_t *room, size_t each, struct 
 		if (n == 0)
 			continue;
 		ret->b[ret->n] = mslice_of(iov[i].iov_base, n);
+		ret->ecn[ret->n] = ecn_of(&msg[i].msg_hdr);
 		ret->drop[ret->n] = false;
 		ret->n++;
 	}

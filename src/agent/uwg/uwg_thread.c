@@ -16,6 +16,7 @@
 #define WALL_EVERY LN_SEC
 #define ANSWER_EVERY (20 * LN_MSEC) /* ICMP answers: fifty a second, after a burst of ten */
 #define ANSWER_BURST 10
+#define PATH_EVERY (50 * LN_MSEC) /* questions to the kernel about narrow paths */
 
 static void fail(struct uwg *u, int err)
 {
@@ -60,7 +61,7 @@ static void drain_poll(struct uwg *u)
 			uwg_relay_out(u, &o.ep, slice_of(u->poll_room, o.len));
 			continue;
 		}
-		int r = uwg_sock_send_one(u->sock, &o.ep, slice_of(u->poll_room, o.len));
+		int r = uwg_sock_send_one(u->sock, &o.ep, o.ecn, slice_of(u->poll_room, o.len));
 		if (r < 0 && o.handshake)
 			uwg_box_post(u->box, &(struct uwg_event){ .kind = UWG_EV_SEND_FAILED,
 								  .key = o.key,
@@ -99,16 +100,31 @@ static bool may_answer(struct uwg *u)
 	return true;
 }
 
-/* Nobody has the address: whoever asked for it is told. */
-static void answer_unreachable(struct uwg *u, const struct wg_tx *tx)
+/* Nobody has the address, or the way there is too narrow: whoever sent the packet is told. */
+static void answer(struct uwg *u, const struct wg_tx *tx)
 {
 	uint8_t room[WG_ICMP_MAX];
-	size_t n = wg_icmp_unreachable(slice_of(tx->msg + WG_MSG_DATA_HEADER_LEN, tx->inner), room);
+	struct slice packet = slice_of(tx->msg + WG_MSG_DATA_HEADER_LEN, tx->inner);
+	size_t n = tx->err == LN_E_LIMIT ? wg_icmp_too_big(packet, tx->mtu, room)
+					 : wg_icmp_unreachable(packet, room);
 	if (n == 0 || !may_answer(u))
 		return;
 	int r = uwg_tun_write_one(u->tun, slice_of(room, n));
 	if (r < 0)
 		fail(u, r);
+}
+
+/* Messages were too long for the path to a peer: from now on their senders are told. */
+static void learn_path(struct uwg *u, const struct ip_ep *to)
+{
+	if (u->path_asked != 0 && u->now - u->path_asked < PATH_EVERY)
+		return;
+	u->path_asked = u->now;
+	size_t mtu = uwg_sock_path_mtu(to, u->fwmark);
+	log_debug("uwg", "a path is narrower than the tunnel", LOG_EP("to", to),
+		  LOG_UINT("mtu", mtu));
+	if (mtu != 0)
+		wg_dev_path_mtu(u->dev, u->now, to, mtu);
 }
 
 static void flush_tx(struct uwg *u)
@@ -118,9 +134,11 @@ static void flush_tx(struct uwg *u)
 	wg_dev_seal(u->dev, u->now, u->tx, u->ntx);
 	take_relayed(u);
 	for (size_t i = 0; i < u->ntx; i++)
-		if (u->tx[i].err == LN_E_NOTFOUND)
-			answer_unreachable(u, &u->tx[i]);
-	uwg_sock_send(u->sock, u->tx, u->ntx);
+		if (u->tx[i].err == LN_E_NOTFOUND || u->tx[i].err == LN_E_LIMIT)
+			answer(u, &u->tx[i]);
+	const struct ip_ep *small = uwg_sock_send(u->sock, u->tx, u->ntx);
+	if (small != NULL)
+		learn_path(u, small);
 	u->ntx = 0;
 	packets_moved(u);
 	drain_poll(u);
@@ -239,7 +257,8 @@ static void hand_on(struct uwg *u, const struct uwg_datagrams *d)
 				mslice_of(d->b[i].p + at, LN_MIN(d->segment[i], d->b[i].n - at));
 			if (pass_stun(u, slice_from(m), &d->from[i]))
 				continue;
-			u->rx[n++] = (struct wg_rx){ .msg = m, .from = &d->from[i] };
+			u->rx[n++] =
+				(struct wg_rx){ .msg = m, .from = &d->from[i], .ecn = d->ecn[i] };
 			if (n == UWG_RX_SLOTS) {
 				flush_rx(u, n);
 				n = 0;

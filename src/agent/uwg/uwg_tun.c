@@ -86,24 +86,13 @@ static int write_iov(int fd, const struct iovec *iov, unsigned n)
 	return r < 0 && errno == EBADFD ? -errno : 0;
 }
 
-/* writev() only reads, but its iovec has no const. */
-static struct iovec iovec_of(struct slice s)
-{
-	union {
-		const uint8_t *in;
-		void *out;
-	} p = { .in = s.p };
-
-	return (struct iovec){ .iov_base = p.out, .iov_len = s.n };
-}
-
 int uwg_tun_write(int fd, const struct wg_merge_item *it)
 {
 	struct iovec iov[1 + WG_MERGE_PARTS];
 	struct wg_vnet vnet = it->vnet;
 	iov[0] = (struct iovec){ .iov_base = &vnet, .iov_len = sizeof(vnet) };
 	for (unsigned i = 0; i < it->nparts; i++)
-		iov[1 + i] = iovec_of(it->part[i]);
+		iov[1 + i] = uwg_iovec(it->part[i]);
 	return write_iov(fd, iov, 1 + it->nparts);
 }
 
@@ -111,6 +100,6 @@ int uwg_tun_write_one(int fd, struct slice packet)
 {
 	struct wg_vnet vnet = { 0 };
 	const struct iovec iov[] = { { .iov_base = &vnet, .iov_len = sizeof(vnet) },
-				     iovec_of(packet) };
+				     uwg_iovec(packet) };
 	return write_iov(fd, iov, 2);
 }

@@ -43,6 +43,11 @@ static size_t answer_to(size_t n)
 	return r;
 }
 
+static size_t too_big_for(size_t n, size_t mtu)
+{
+	return wg_icmp_too_big(slice_of(packet, n), mtu, answer);
+}
+
 static bool sums_to_zero(const uint8_t *p, size_t n, uint64_t start)
 {
 	return wg_offload_fold(wg_offload_sum(start, p, n)) == 0xffff;
@@ -127,12 +132,34 @@ static void test_no_answer(void **state)
 	assert_int_equal(answer_to(0), 0);
 }
 
+static void test_too_big(void **state)
+{
+	make4(WG_OFFLOAD_TCP, 1200);
+	assert_int_equal(too_big_for(1200, 1040), WG_ICMP_MAX);
+	assert_true(sums_to_zero(answer, 20, 0));
+	assert_true(sums_to_zero(answer + 20, WG_ICMP_MAX - 20, 0));
+	assert_int_equal(answer[20], 3); /* RFC 1191: unreachable, fragmentation needed */
+	assert_int_equal(answer[21], 4);
+	assert_int_equal(wg_offload_be32(answer + 24), 1040);
+	assert_memory_equal(answer + 28, packet, 548);
+	make6(WG_OFFLOAD_TCP, 1400);
+	size_t n = too_big_for(1400, 1280);
+	assert_int_equal(n, WG_ICMP_MAX);
+	assert_true(sums_to_zero(answer + 40, n - 40, wg_offload_pseudo(answer, 58, n - 40)));
+	assert_int_equal(answer[40], 2); /* RFC 4443 3.2 */
+	assert_int_equal(answer[41], 0);
+	assert_int_equal(wg_offload_be32(answer + 44), 1280);
+	make4(1, 1200); /* an error message (its type is 20) gets none */
+	assert_int_equal(too_big_for(1200, 1040), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_v4),
 		cmocka_unit_test(test_v6),
 		cmocka_unit_test(test_no_answer),
+		cmocka_unit_test(test_too_big),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
