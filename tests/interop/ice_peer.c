@@ -5,9 +5,9 @@
  *   ice_peer controlling|controlled ADDRESS [FAIL_AFTER_MS [PCAP]]
  *
  * Reads   cred UFRAG PWD | cand TEXT | send TEXT | quit
- * Writes  cred UFRAG PWD, cand TEXT (its own), selected LOCAL REMOTE ADDRESS, data TEXT, failed,
- *         disconnected, and at the end: report SENT ANSWERED RECEIVED REFUSED KEEPALIVES LOST
- * PCAP gets every STUN datagram, both ways, with made-up IPv4 headers.
+ * Writes  cred UFRAG PWD, cand TEXT (its own), known (the other's candidate), selected LOCAL REMOTE
+ *         ADDRESS, data TEXT, failed, disconnected, and at the end: report SENT ANSWERED RECEIVED
+ * REFUSED KEEPALIVES LOST PCAP gets every STUN datagram, both ways, with made-up IPv4 headers.
  */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -141,6 +141,8 @@ static void command(struct driver *d, const char *line)
 		d->quit = true;
 	if (err != 0)
 		printf("refused %s: %s\n", line, ln_strerror(err));
+	else if (strncmp(line, "cand ", 5) == 0)
+		printf("known\n"), fflush(stdout);
 }
 
 static void read_lines(struct driver *d)

@@ -74,6 +74,9 @@ def settled(server, agents):
 
 @pytest.mark.parametrize("rules", ["default", "several"])
 def test_both_forms_say_the_same(lab, server, netbird, rules):
+    assert server.process.stop() == 0
+    rewrite(server, 0)
+    server.start()
     key = server.setup_key()
     agents = [NetbirdAgent(lab.site(name), netbird) for name in HOSTS]
     for agent in agents:

@@ -206,6 +206,7 @@ def test_tshark_reads_our_messages(monkeypatch, tmp_path):
         ours = await Ours.start("controlling", "127.0.0.1", pcap=pcap)
         conn = await theirs(monkeypatch, ours, "127.0.0.1", controlling=True)
         introduce(ours, conn, extra=f" ufrag {conn.local_username} cid {'c' * 32}")
+        await ours.wait("known")  # a check that came before the candidate would be answered without its id
         await asyncio.wait_for(conn.connect(), LIMIT)
         await ours.wait("selected")
         await conn.close()

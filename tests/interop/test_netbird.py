@@ -2,10 +2,13 @@
 
 NETBIRD_BIN names the agent, NETBIRD_SERVER_BIN the combined server; what is not named is skipped.
 """
+import base64
 import json
 
 import pytest
 from lnlab import LinnetAgent, NetbirdAgent, NetbirdServer, wait_until
+
+nacl_public = pytest.importorskip("nacl.public")
 
 
 def direct(a, b):
@@ -19,15 +22,20 @@ def direct(a, b):
 
 def ours_with_key_order(host, server, key, theirs, ours_controls):
     """Our agent with a fresh identity whose key text is above (or below) theirs: the controller's is."""
-    for _ in range(24):
-        ours = LinnetAgent(host)
-        ours.up(server, key)
-        if (ours.status()["publicKey"] > theirs.status()["publicKey"]) == ours_controls:
-            return ours
-        ours.down()
-        ours.process.stop()
-        host.run("rm", "-rf", ours.state)
-    raise AssertionError("no key of the wanted order in 24 tries")
+    other = theirs.status()["publicKey"]
+    while True:
+        secret = nacl_public.PrivateKey.generate()
+        mine = base64.b64encode(bytes(secret.public_key)).decode()
+        if (mine > other) == ours_controls:
+            break
+    profile = host.folder / "state" / "default.json"
+    profile.parent.mkdir(mode=0o700)
+    profile.write_text(json.dumps({"PrivateKey": base64.b64encode(bytes(secret)).decode()}))
+    profile.chmod(0o600)
+    ours = LinnetAgent(host)
+    ours.up(server, key)
+    assert ours.status()["publicKey"] == mine
+    return ours
 
 
 def test_two_netbird_agents_on_our_server(lab, server, netbird):
