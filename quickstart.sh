@@ -202,7 +202,7 @@ lab() {
 	need_root
 	build
 	tools/install-packages lab || die "the packages for the laboratory could not be installed (see above)."
-	exec /usr/bin/python3 tests/netns/lab_demo.py
+	exec $BUILD/linnet lab --iperf
 }
 
 case "${1:-}" in

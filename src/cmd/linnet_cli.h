@@ -76,6 +76,15 @@ enum linnet_opt_id {
 	OPT_DISABLE_PROFILES,
 	OPT_DISABLE_UPDATE_SETTINGS,
 	OPT_DISABLE_NETWORKS,
+	/* lab */
+	OPT_LAB_NAT,
+	OPT_LAB_IPV6,
+	OPT_LAB_KEEP,
+	OPT_LAB_IPERF,
+	OPT_LAB_LIST,
+	OPT_LAB_PORT,
+	OPT_LAB_BEHIND,
+	OPT_LAB_ISOLATED,
 	OPT_COUNT
 };
 
@@ -96,7 +105,9 @@ enum linnet_scope { /* which commands know an option */
 	LINNET_STATUS = 16,
 	LINNET_SERVICE = 32,
 	LINNET_INSTALL = 64,
-	LINNET_OTHER = 128
+	LINNET_OTHER = 128,
+	LINNET_LAB = 256,
+	LINNET_PLAN = 512 /* of the laboratory's networks, for tests */
 };
 
 struct linnet_opt {
@@ -194,5 +205,8 @@ int linnet_run_help(struct linnet_cli *cli);
 int linnet_run_completion(struct linnet_cli *cli);
 int linnet_run_manual(struct linnet_cli *cli);
 int linnet_run_service(struct linnet_cli *cli);
+int linnet_run_lab(struct linnet_cli *cli);
+int linnet_run_lab_plan(struct linnet_cli *cli);
+int linnet_run_lab_remove(struct linnet_cli *cli);
 /* `up -F`: starts linnetd on a socket of its own, brings it up, stays until a signal. */
 int linnet_run_foreground(struct linnet_cli *cli);

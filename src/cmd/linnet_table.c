@@ -93,7 +93,8 @@ const struct linnet_opt linnet_opts[OPT_COUNT] = {
 
 	{ OPT_DETAIL, "detail", 'd', BOOL, STATUS, false,
 	  "every peer, with the way it is reached" },
-	{ OPT_JSON, "json", 'j', BOOL, STATUS, false, "everything as JSON, in one line" },
+	{ OPT_JSON, "json", 'j', BOOL, STATUS | LINNET_LAB, false,
+	  "everything as JSON, in one line" },
 	{ OPT_YAML, "yaml", 'y', BOOL, STATUS, false, "everything as YAML" },
 	{ OPT_IPV4, "ipv4", '4', BOOL, STATUS, false, "only the IPv4 address of this machine" },
 	{ OPT_IPV6, "ipv6", '6', BOOL, STATUS, false, "only the IPv6 address of this machine" },
@@ -116,6 +117,22 @@ const struct linnet_opt linnet_opts[OPT_COUNT] = {
 	  LINNET_SERVICE | LINNET_INSTALL, false, "settings cannot be changed" },
 	{ OPT_DISABLE_NETWORKS, "disable-networks", 0, BOOL, LINNET_SERVICE | LINNET_INSTALL, false,
 	  "networks cannot be selected" },
+
+	{ OPT_LAB_NAT, "nat", 0, LINNET_LIST, "KIND", NULL, LINNET_LAB | LINNET_PLAN, false,
+	  "NAT of a machine, once for each; port-restricted unless said otherwise" },
+	{ OPT_LAB_IPV6, "ipv6", 0, BOOL, LINNET_LAB | LINNET_PLAN, false,
+	  "the machines have IPv6 too, behind stateful firewalls" },
+	{ OPT_LAB_KEEP, "keep", 0, BOOL, LINNET_LAB, false,
+	  "leave everything up until Ctrl-C, to look around" },
+	{ OPT_LAB_IPERF, "iperf", 0, BOOL, LINNET_LAB, false,
+	  "measure the tunnel's throughput with iperf3" },
+	{ OPT_LAB_LIST, "list", 0, BOOL, LINNET_LAB, false, "show the kinds of NAT" },
+	{ OPT_LAB_PORT, "port", 0, LINNET_UINT16, "PORT", "51820", LINNET_PLAN, true,
+	  "WireGuard port of the machine" },
+	{ OPT_LAB_BEHIND, "behind", 0, LINNET_STR, "NAME:NUMBER", NULL, LINNET_PLAN, true,
+	  "site whose router the machine shares" },
+	{ OPT_LAB_ISOLATED, "isolated", 0, BOOL, LINNET_PLAN, true,
+	  "a shared router forwards nothing between its inner networks" },
 };
 
 #define SERVICE LINNET_SERVICE
@@ -161,6 +178,19 @@ const struct linnet_command linnet_commands[] = {
 	  "Prints Running, Stopped or Unknown.", linnet_run_service, false },
 	{ "service run", NULL, SERVICE, NULL, 0, "Run the daemon in this process",
 	  "Becomes linnetd, with the options given.", linnet_run_service, false },
+	{ "lab remove", NULL, LINNET_OTHER, NULL, 0, "Remove what a killed laboratory left behind",
+	  "Ends the processes and removes the namespaces of laboratories whose linnet is gone.",
+	  linnet_run_lab_remove, false },
+	{ "lab plan", NULL, LINNET_PLAN, "PREFIX segment|remove|host|site [NAME NUMBER]", 4,
+	  "Print the script that builds a part of a laboratory",
+	  "Prints a shell script and what it builds as JSON. The tests build their networks so.",
+	  linnet_run_lab_plan, true },
+	{ "lab", NULL, LINNET_LAB, NULL, 0, "Try two machines behind NATs, on this machine",
+	  "Builds a server, routers and two machines in network namespaces, brings an agent up on "
+	  "both machines, shows how they reach each other and how soon, and takes everything down "
+	  "again, also on Ctrl-C. Needs root. Nothing leaves this machine, and its own networks "
+	  "are not touched.",
+	  linnet_run_lab, false },
 	{ "completion", NULL, LINNET_OTHER, "bash|zsh|fish", 1, "Print a completion script",
 	  "For bash: linnet completion bash > /etc/bash_completion.d/linnet", linnet_run_completion,
 	  false },

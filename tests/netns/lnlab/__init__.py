@@ -3,8 +3,8 @@
 Everything a lab makes carries its prefix and goes away with it, also when the lab is interrupted.
 Traffic stays inside: no namespace of a lab has a way to the host's network.
 """
-from .programs import LinnetAgent, LinnetServer, NetbirdAgent, NetbirdServer, programs_folder
-from .topology import NAT_KINDS, Host, Lab, LabError, wait_until
+from .programs import LinnetAgent, LinnetServer, NetbirdAgent, NetbirdServer
+from .topology import Host, Lab, LabError, nat_kinds, programs_folder, wait_until
 
-__all__ = ["Host", "Lab", "LabError", "LinnetAgent", "LinnetServer", "NAT_KINDS", "NetbirdAgent", "NetbirdServer",
+__all__ = ["Host", "Lab", "LabError", "LinnetAgent", "LinnetServer", "NetbirdAgent", "NetbirdServer", "nat_kinds",
            "programs_folder", "wait_until"]

@@ -7,19 +7,9 @@ import time
 import urllib.error
 import urllib.request
 
-from .topology import SERVER, LabError, wait_until
+from .topology import SERVER, LabError, programs_folder, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
-
-
-def programs_folder():
-    """Where linnet, linnetd and linnet-server lie: $LINNET_BIN, else the first build folder that has them."""
-    named = os.environ.get("LINNET_BIN")
-    for folder in [named] if named else [ROOT / "build/rel", ROOT / "build/dev", ROOT / "build/asan"]:
-        if all(pathlib.Path(folder, name).exists() for name in ("linnet", "linnetd", "linnet-server")):
-            return pathlib.Path(folder)
-    raise LabError("the programs are not built: run ./quickstart.sh build, or set LINNET_BIN")
 
 
 class LinnetServer:
@@ -31,7 +21,7 @@ class LinnetServer:
         self.url = f"http://{SERVER}:80"
         self.config = host.folder / "config.yaml"
         self.config.write_text(json.dumps(config or {"server": {
-            "listenAddress": ":80", "exposedAddress": self.url, "stunPorts": [3478], "logLevel": "debug",
+            "listenAddress": ":80", "exposedAddress": self.url, "stunPorts": [3478, 3479], "logLevel": "debug",
             "logFile": "console", "dataDir": str(self.data), "authSecret": "unused-without-a-relay"}}))
         self.start()
 

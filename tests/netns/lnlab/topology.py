@@ -1,12 +1,9 @@
-"""Namespaces, links and NAT routers. The drawing of a lab, as describe() prints it:
-
-      inet: bridge 198.51.100.0/24
-        |            |              |
-       srv      nata .21        natb .22       (routers: `wan` outside, `lan` inside)
-     .10 .11         |              |
-                 ha 10.1.0.2    hb 10.2.0.2    (hosts)
+"""The hosts of a lab and what runs in them. Namespaces, links and NAT routers are those of `linnet lab`
+(src/cmd/linnet_lab_plan.c, with a drawing in linnet_lab.h): it prints the scripts, we run them.
 """
 import atexit
+import functools
+import json
 import os
 import pathlib
 import re
@@ -20,34 +17,7 @@ import time
 
 PUBLIC = "198.51.100"
 SERVER = f"{PUBLIC}.10"
-NAT_KINDS = ("none", "full-cone", "address-restricted", "port-restricted", "symmetric", "udp-blocked")
-
-# Rules of a router by kind (RFC 4787 terms): mapping and filtering. The input policy must be drop: a
-# router that answers strangers confirms their packets in conntrack and spoils the mapping.
-NAT_RULES = """
-table ip nat4 {{
-  set permitted {{ type ipv4_addr; flags dynamic,timeout; timeout 60s; size 1024; }}
-  chain inp {{
-    type filter hook input priority filter; policy drop;
-    iifname {{ "lo", "lan" }} accept
-    ct state established,related accept
-  }}
-  chain frw {{
-    type filter hook forward priority filter; policy accept;
-    {forward}
-  }}
-  chain pre {{
-    type nat hook prerouting priority dstnat; policy accept;
-    {prerouting}
-  }}
-  chain post {{
-    type nat hook postrouting priority srcnat; policy accept;
-    {postrouting}
-    oifname "wan" masquerade
-  }}
-}}
-"""
-
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 SANITIZER = re.compile(r"(ERROR|WARNING|SUMMARY): \w+Sanitizer|\.[ch]:\d+:\d+: runtime error: ")
 
@@ -73,6 +43,22 @@ def wait_until(condition, timeout, what, every=0.05):
         if time.monotonic() > end:
             raise LabError(f"waited {timeout} s for {what}")
         time.sleep(every)
+
+
+def programs_folder():
+    """Where linnet, linnetd and linnet-server lie: $LINNET_BIN, else the first build folder that has them."""
+    named = os.environ.get("LINNET_BIN")
+    for folder in [named] if named else [ROOT / "build/rel", ROOT / "build/dev", ROOT / "build/asan"]:
+        if all(pathlib.Path(folder, name).exists() for name in ("linnet", "linnetd", "linnet-server")):
+            return pathlib.Path(folder)
+    raise LabError("the programs are not built: run ./quickstart.sh build, or set LINNET_BIN")
+
+
+@functools.lru_cache(maxsize=None)
+def nat_kinds():
+    """Name and properties of every kind `linnet lab` knows."""
+    kinds = json.loads(run(str(programs_folder() / "linnet"), "lab", "--list", "--json").stdout)
+    return {kind["name"]: kind for kind in kinds}
 
 
 class Process:
@@ -113,20 +99,13 @@ class Process:
 
 
 class Host:
-    """One namespace: a machine of the lab."""
+    """One namespace, a machine or a router: made by a script of `linnet lab plan`."""
 
     def __init__(self, lab, name):
         self.lab, self.name, self.netns = lab, name, f"{lab.prefix}{name}"
         self.folder = lab.folder / name
         self.folder.mkdir()
-        lab.hosts.append(self)  # first: an interruption may come when the namespace is there already
-        run("ip", "netns", "add", self.netns)
-        self.run("ip", "link", "set", "lo", "up")
-        self.run("sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0")
-        etc = pathlib.Path("/etc/netns") / self.netns
-        etc.mkdir(parents=True)
-        (etc / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
-        (etc / "resolv.conf").write_text("# no resolver in this lab\n")
+        lab.hosts.append(self)
 
     def argv(self, *argv):
         return ["ip", "netns", "exec", self.netns, *[str(a) for a in argv]]
@@ -164,17 +143,26 @@ class Lab:
             if shutil.which(tool) is None:
                 raise LabError(f"the program {tool} is missing")
         self.name = name
-        self.prefix = f"ln{os.getpid() % 100000}-{name[:4]}-"
+        self.prefix = f"ln{os.getpid() % 100000}-{re.sub('[^a-z0-9]', '', name[:4].lower())}-"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"lnlab-{name}-"))
         self.hosts, self.processes, self.sites = [], [], []
         self.keep, self.out, self.findings = keep, out, []
         self.closed = False
+        self.removal = self.plan("remove")["script"]  # now: the programs may be gone by then
         atexit.register(self.close)
-        self.inet = Host(self, "inet")
-        self.inet.run("ip", "link", "add", "br0", "type", "bridge", "forward_delay", "0")
-        self.inet.run("ip", "link", "set", "br0", "up")
-        self.server = self.public_host("srv", 10)
-        self.server.run("ip", "addr", "add", f"{PUBLIC}.11/24", "dev", "wan")
+        self.inet, self.server = Host(self, "inet"), Host(self, "srv")
+        self.server.address = SERVER
+        self.build("segment")
+
+    def plan(self, *words):
+        """What `linnet lab plan` prints: the script of a part of a lab, and what it builds."""
+        return json.loads(run(str(programs_folder() / "linnet"), "lab", "plan", self.prefix,
+                              *[str(word) for word in words]).stdout)
+
+    def build(self, *words):
+        part = self.plan(*words)
+        run("sh", "-e", text_in=part["script"])
+        return part
 
     def __enter__(self):
         return self
@@ -191,72 +179,28 @@ class Lab:
     def public_host(self, name, last, ipv6=True):
         """A machine on the public segment, without NAT."""
         host = Host(self, name)
-        self._plug(host, "wan", name)
-        host.run("ip", "addr", "add", f"{PUBLIC}.{last}/24", "dev", "wan")
-        if ipv6:
-            host.run("ip", "addr", "add", f"2001:db8:51::{last:x}/64", "dev", "wan")
+        self.build("host", name, last, *(["--ipv6"] if ipv6 else []))
         host.address = f"{PUBLIC}.{last}"
         return host
 
-    def _plug(self, host, link, name):
-        far = f"p{name}"[:15]
-        self.inet.run("ip", "link", "add", far, "type", "veth", "peer", "name", link, "netns", host.netns)
-        self.inet.run("ip", "link", "set", far, "master", "br0", "up")
-        host.run("ip", "link", "set", link, "up")
-
-    def site(self, name, nat="port-restricted", port=51820):
-        """A host behind a NAT router of its own (or, with nat "none", on the public segment)."""
-        index = len(self.sites) + 1
-        self.sites.append((name, nat))
-        if nat == "none":
-            host = self.public_host(f"h{name}", 100 + index)
-            host.router = None
-            return host
-        router = Host(self, f"nat{name}")
-        self._plug(router, "wan", f"nat{name}")
-        outside = f"{PUBLIC}.{20 + index}"
-        router.run("ip", "addr", "add", f"{outside}/24", "dev", "wan")
-        router.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    def site(self, name, nat="port-restricted", port=51820, ipv6=False, behind=None, isolated=False):
+        """A machine behind a NAT router of its own, or of the site `behind` that has one of the same kind."""
+        if nat not in nat_kinds():
+            raise LabError(f"no NAT kind {nat}: one of {', '.join(nat_kinds())}")
+        self.sites.append(name)
+        number = len(self.sites)
+        words = ["--nat", nat, "--port", port]
+        words += ["--ipv6"] if ipv6 else []
+        words += ["--isolated"] if isolated else []
+        words += ["--behind", f"{behind.site}:{behind.number}"] if behind else []
         host = Host(self, f"h{name}")
-        router.run("ip", "link", "add", "lan", "type", "veth", "peer", "name", "eth0", "netns", host.netns)
-        router.run("ip", "link", "set", "lan", "up")
-        router.run("ip", "addr", "add", f"10.{index}.0.1/24", "dev", "lan")
-        host.run("ip", "link", "set", "eth0", "up")
-        host.run("ip", "addr", "add", f"10.{index}.0.2/24", "dev", "eth0")
-        host.run("ip", "route", "add", "default", "via", f"10.{index}.0.1")
-        host.address, host.router, host.outside, router.kind = f"10.{index}.0.2", router, outside, nat
-        router.nft(self._rules(nat, outside, host.address, port))
+        part = self.build("site", name, number, *words)
+        host.site, host.number, host.kind = name, number, nat
+        host.address, host.address6, host.outside = part["address"], part["address6"], part["outside"]
+        host.router = None
+        routers = [Host(self, router) for router in part["routers"]]  # the machine's own comes last
+        host.router = routers[-1] if routers else getattr(behind, "router", None)
         return host
-
-    @staticmethod
-    def _rules(nat, outside, inside, port):
-        forward = prerouting = postrouting = ""
-        fixed = f'oifname "wan" ip saddr {inside} udp sport {port} snat to {outside}:40001'
-        if nat == "full-cone":
-            prerouting = f'iifname "wan" udp dport 40001 dnat to {inside}:{port}'
-            postrouting = fixed
-        elif nat == "address-restricted":
-            forward = 'iifname "lan" oifname "wan" meta l4proto udp update @permitted { ip daddr }'
-            prerouting = f'iifname "wan" ip saddr @permitted udp dport 40001 dnat to {inside}:{port}'
-            postrouting = fixed
-        elif nat == "symmetric":
-            postrouting = 'oifname "wan" meta l4proto udp masquerade fully-random'
-        elif nat == "udp-blocked":
-            forward = "meta l4proto udp udp dport != 53 udp sport != 53 drop"
-        elif nat != "port-restricted":
-            raise LabError(f"no NAT kind {nat}: one of {', '.join(NAT_KINDS)}")
-        return NAT_RULES.format(forward=forward, prerouting=prerouting, postrouting=postrouting)
-
-    def describe(self):
-        lines = ["", f"      inet: bridge {PUBLIC}.0/24", "        |" + "               |" * len(self.sites)]
-        top, bottom = f"   server {SERVER}", " " * 18
-        for name, nat in self.sites:
-            top += f"   nat{name}: {nat}"
-        index = 0
-        for name, nat in self.sites:
-            index += 1
-            bottom += f"   h{name}: " + (f"{PUBLIC}.{100 + index}" if nat == "none" else f"10.{index}.0.2")
-        return "\n".join(lines + [top, bottom, ""])
 
     def _sanitizer_reports(self):
         """First lines of what ASan, UBSan or TSan wrote to the logs, also at the end of a program."""
@@ -276,16 +220,8 @@ class Lab:
             process.send(signal.SIGTERM)
         for process in reversed(self.processes):
             process.end(timeout=10)  # no second signal: linnetd would leave its clean-up
-        for host in reversed(self.hosts):
-            # A program that put itself elsewhere is still inside its namespace: end it there by pid.
-            inside = run("ip", "netns", "pids", host.netns, check=False).stdout.split()
-            for pid in inside:
-                try:
-                    os.kill(int(pid), signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            run("ip", "netns", "del", host.netns, check=False)
-            shutil.rmtree(pathlib.Path("/etc/netns") / host.netns, ignore_errors=True)
+        # A program that put itself elsewhere is still inside its namespace: the script ends it there by pid.
+        run("sh", "-e", text_in=self.removal, check=False, timeout=60)
         self.findings = self._sanitizer_reports()
         if self.keep or self.findings:
             print(f"the lab's logs are kept in {self.folder}", file=sys.stderr)
