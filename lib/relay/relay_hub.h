@@ -49,6 +49,7 @@ enum relay_hub_reason {
 	RELAY_HUB_REPLACED, /* the same id connected again */
 	RELAY_HUB_SILENT,   /* health checks unanswered */
 	RELAY_HUB_STALLED,  /* the socket accepted nothing, or control messages piled up */
+	RELAY_HUB_NARROW,   /* the transport keeps refusing full-size messages */
 	RELAY_HUB_DRAINED,
 };
 

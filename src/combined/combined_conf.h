@@ -43,6 +43,7 @@ struct combined_conf {
 	const char *relay_exposed;
 	int64_t relay_max_peers; /* 0 = the relay's default */
 	int64_t relay_health_threshold;
+	bool relay_without_quic;
 	const char *stun_address;
 	int64_t stun_rate;
 };

@@ -64,9 +64,10 @@ static void health_page(void *service, struct front_request *rq)
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	str_init(&text, 0);
 	str_addf(&text,
-		 "{\"status\":\"%s\",\"timestamp\":\"%s\",\"listeners\":[%s],"
+		 "{\"status\":\"%s\",\"timestamp\":\"%s\",\"listeners\":[%s%s],"
 		 "\"certificate_valid\":%s}\n",
 		 ready ? "healthy" : "unhealthy", stamp, p->conf.has_relay ? "\"ws\"" : "",
+		 p->conf.has_quic ? ",\"quic\"" : "",
 		 p->conf.certificate(p->conf.user) ? "true" : "false");
 	front_reply(rq, ready ? 200 : 503, "application/json", str_slice(&text));
 }

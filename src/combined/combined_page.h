@@ -15,7 +15,7 @@ struct combined_pages_conf {
 	void (*metrics)(void *user, struct str *dst);
 	bool (*ready)(void *user);       /* bound and not stopping */
 	bool (*certificate)(void *user); /* TLS with a certificate that is valid now */
-	bool has_relay;                  /* named as a listener */
+	bool has_relay, has_quic;        /* named as listeners */
 };
 
 /* Null pages when neither is wanted. Errors of front_new, with the port in f. */

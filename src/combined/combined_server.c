@@ -186,6 +186,22 @@ static int start_ports(struct combined *s, struct ln_fail *f)
 	return combined_ports_new(s->loop, &conf, &s->ports, f);
 }
 
+/* The relay's UDP side (spec relay 11). Agents have the WebSocket, so a server starts without. */
+static void start_quic(struct combined *s)
+{
+	const struct relay_server_quic conf = {
+		.at = s->plan->listen.ep,
+		.cert_file = s->conf->cert_file,
+		.key_file = s->conf->key_file,
+	};
+	struct ln_fail f = { 0 };
+	if (s->relay == NULL || s->conf->relay_without_quic || s->conf->cert_file[0] == '\0')
+		return;
+	if (relay_server_listen_quic(s->relay, &conf, &f) < 0)
+		log_warn(MODULE, "the relay does without QUIC", LOG_STR("reason", f.text),
+			 LOG_UINT("port", conf.at.port));
+}
+
 /* --- pages for operators ----------------------------------------------------------------------*/
 
 static void write_metrics(void *user, struct str *dst)
@@ -219,6 +235,7 @@ static int start_pages(struct combined *s, struct ln_fail *f)
 		.ready = is_ready,
 		.certificate = has_certificate,
 		.has_relay = s->relay != NULL,
+		.has_quic = s->relay != NULL && relay_server_has_quic(s->relay),
 	};
 	return combined_pages_new(s->loop, &conf, &s->pages, f);
 }
@@ -242,6 +259,8 @@ static int start_all(struct combined *s, struct ln_fail *f)
 		err = start_relay(s, f);
 	if (err == 0 && (s->grpc != NULL || s->relay != NULL))
 		err = start_ports(s, f);
+	if (err == 0)
+		start_quic(s);
 	if (err == 0)
 		err = start_pages(s, f);
 	/* Last: who can reach the administration socket may rely on the rest. */
@@ -269,8 +288,12 @@ int combined_new(struct ev_loop *loop, const struct combined_conf *conf,
 
 void combined_reload(struct combined *s)
 {
+	struct ln_fail f;
 	if (s->ports != NULL)
 		combined_ports_reload(s->ports);
+	if (s->relay != NULL && relay_server_reload_quic(s->relay, &f) < 0)
+		log_error(MODULE, "the new certificate is refused for QUIC, the old one stays",
+			  LOG_STR("reason", f.text));
 }
 
 /* --- end --------------------------------------------------------------------------------------*/

@@ -3,50 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/base/list.h"
-#include "lib/relay/relay_hub.h"
-
-#include "src/ev/ev.h"
 #include "src/front/front.h"
-#include "src/net/net_ws.h"
 #include "src/obs/obs_log.h"
-#include "src/obs/obs_metrics.h"
+#include "src/relay/relay_server_internal.h"
 
-#define MODULE "relay"
+#define MODULE RELAY_SERVER_MODULE
 #define PATH "/relay"
 #define SLICES 4 /* of one write: 64 KiB, what a socket takes at once */
-
-struct relay_server {
-	struct ev_loop *loop;
-	struct relay_hub *hub;
-	struct front_row rows[1];
-	struct list conns;
-	struct ev_timer timer; /* the hub's deadline */
-	struct ev_timer drain_timer;
-	ln_time now; /* of this turn; 0: not asked yet */
-	bool turn_planned;
-	bool draining;
-	bool stopped; /* after free: a planned turn does nothing */
-	unsigned handshakes;
-	ln_time bucket; /* when the handshake bucket will be full again */
-	struct obs_histogram auth_time;
-	struct obs_histogram store_time;
-	struct log_limit refused_log;
-	void (*drained)(void *arg);
-	void *drained_arg;
-};
-
-struct relay_conn {
-	struct list link;
-	struct relay_server *server;
-	struct net_ws *ws;
-	struct front_place *place;
-	struct relay_hub_peer *peer;
-	struct ip_ep from;
-	ln_time accepted;
-	size_t seen_pending; /* at the last stall check */
-	bool blocked;
-};
 
 /* --- the end of a connection ------------------------------------------------------------------*/
 
@@ -60,13 +23,16 @@ static void drain_check(struct relay_server *s)
 	ev_defer(s->loop, done, s->drained_arg);
 }
 
-static void conn_end(struct relay_conn *c)
+void relay_conn_end(struct relay_conn *c)
 {
 	struct relay_server *s = c->server;
 	relay_hub_remove(s->hub, c->peer);
 	net_ws_free(c->ws);
-	front_place_give(c->place);
+	net_quic_free(c->quic);
+	if (c->place != NULL)
+		front_place_give(c->place);
 	list_remove(&c->link);
+	s->nquic -= c->quic != NULL && c->joined;
 	ev_defer_free(s->loop, c);
 	drain_check(s);
 }
@@ -88,6 +54,8 @@ static const char *reason_name(enum relay_hub_reason r)
 		return "health checks unanswered";
 	case RELAY_HUB_STALLED:
 		return "does not read";
+	case RELAY_HUB_NARROW:
+		return "its path over QUIC is too narrow";
 	case RELAY_HUB_DRAINED:
 		return "the relay stops";
 	}
@@ -102,6 +70,10 @@ static void conn_write(struct relay_conn *c)
 	size_t n;
 	if (c->blocked)
 		return;
+	if (c->quic != NULL) {
+		relay_quic_write(c);
+		return;
+	}
 	while (net_ws_pending(c->ws) == 0 && (n = relay_hub_view(c->peer, v, SLICES)) != 0) {
 		size_t sum = 0;
 		for (size_t i = 0; i < n; i++)
@@ -120,9 +92,14 @@ static void conn_write(struct relay_conn *c)
 static void conn_check(struct relay_conn *c)
 {
 	struct relay_hub *h = c->server->hub;
-	size_t pending = net_ws_pending(c->ws);
 	if (!c->blocked)
 		return;
+	if (c->quic != NULL) {
+		/* Its window has not opened once: it would not be blocked since then. */
+		relay_hub_close(h, c->peer, RELAY_HUB_STALLED);
+		return;
+	}
+	size_t pending = net_ws_pending(c->ws);
 	if (pending < c->seen_pending)
 		relay_hub_blocked(h, c->peer, c->server->now, true);
 	else
@@ -146,7 +123,7 @@ static void drain_hub(struct relay_server *s)
 			log_debug(MODULE, "connection ended", LOG_EP("peer", &c->from),
 				  LOG_STR("reason", reason_name(out.reason)));
 			conn_write(c);
-			conn_end(c);
+			relay_conn_end(c);
 			break;
 		}
 	}
@@ -165,7 +142,7 @@ static void end_turn(void *arg)
 }
 
 /* Something came in: the clock is read once, and what goes out goes at the end of the turn. */
-static void begin_turn(struct relay_server *s)
+void relay_server_begin_turn(struct relay_server *s)
 {
 	if (s->now == 0)
 		s->now = ev_now();
@@ -176,20 +153,22 @@ static void begin_turn(struct relay_server *s)
 
 static void on_timer(struct ev_timer *t)
 {
-	begin_turn(ln_container(t, struct relay_server, timer));
+	relay_server_begin_turn(ln_container(t, struct relay_server, timer));
 }
 
 /* --- a connection -----------------------------------------------------------------------------*/
 
-static void on_message(void *user, struct slice msg)
+void relay_conn_message(void *user, struct slice msg)
 {
 	struct relay_conn *c = user;
 	struct relay_server *s = c->server;
-	begin_turn(s);
+	relay_server_begin_turn(s);
 	bool joined = relay_hub_peer_id(c->peer) != NULL;
 	int said = relay_hub_input(s->hub, c->peer, s->now, joined ? 0 : ev_wall(), msg);
 	if ((said & RELAY_HUB_JOINED) != 0) {
 		ln_time now = ev_now();
+		c->joined = true;
+		s->nquic += c->quic != NULL;
 		obs_histogram_add(&s->auth_time, now - c->accepted);
 		obs_histogram_add(&s->store_time, now - s->now);
 	}
@@ -198,38 +177,42 @@ static void on_message(void *user, struct slice msg)
 		drain_hub(s);
 }
 
-static void on_writable(void *user)
+void relay_conn_writable(void *user)
 {
 	struct relay_conn *c = user;
-	begin_turn(c->server);
+	relay_server_begin_turn(c->server);
 	c->blocked = false;
 	relay_hub_blocked(c->server->hub, c->peer, c->server->now, false);
 	conn_write(c);
 }
 
-static void on_closed(void *user, int err, const char *why)
+void relay_conn_closed(void *user, int err, const char *why)
 {
 	struct relay_conn *c = user;
-	begin_turn(c->server);
+	relay_server_begin_turn(c->server);
 	log_debug(MODULE, "connection ended", LOG_EP("peer", &c->from), LOG_STR("reason", why));
-	conn_end(c);
+	relay_conn_end(c);
 }
 
 static const struct net_ws_ops ws_ops = {
-	.message = on_message,
-	.writable = on_writable,
-	.closed = on_closed,
+	.message = relay_conn_message,
+	.writable = relay_conn_writable,
+	.closed = relay_conn_closed,
 };
 
 /* --- upgrades ---------------------------------------------------------------------------------*/
 
 /* Spec relay 12: so many handshakes a second, twice that at once. */
-static bool handshake_allowed(struct relay_server *s, ln_time now)
+bool relay_server_admit(struct relay_server *s, ln_time now)
 {
 	ln_time cost = LN_SEC / s->handshakes;
 	ln_time full = LN_MAX(s->bucket, now) + cost;
-	if (full - now > 2 * LN_SEC)
+	if (full - now > 2 * LN_SEC) {
+		if (log_limit_pass(&s->refused_log, now, 5 * LN_SEC))
+			log_warn(MODULE, "too many handshakes a second, some are refused",
+				 LOG_UINT("refused_before", s->refused_log.dropped));
 		return false;
+	}
 	s->bucket = full;
 	return true;
 }
@@ -276,15 +259,12 @@ static void on_request(void *service, struct front_request *rq)
 		.key = front_request_header(rq, "sec-websocket-key"),
 	};
 	int r = net_ws_check(&ws);
-	begin_turn(s);
+	relay_server_begin_turn(s);
 	if (r < 0)
 		refuse(rq, r == LN_E_MALFORMED ? 400 : 426, "this is a WebSocket\n");
 	else if (s->draining)
 		refuse(rq, 503, "the relay stops\n");
-	else if (!handshake_allowed(s, s->now)) {
-		if (log_limit_pass(&s->refused_log, s->now, 5 * LN_SEC))
-			log_warn(MODULE, "too many handshakes a second, some are refused",
-				 LOG_UINT("refused_before", s->refused_log.dropped));
+	else if (!relay_server_admit(s, s->now)) {
 		refuse(rq, 503, "too many handshakes, come again\n");
 	} else
 		take(s, rq);
@@ -305,7 +285,7 @@ static void on_drain_limit(struct ev_timer *t)
 {
 	struct relay_server *s = ln_container(t, struct relay_server, drain_timer);
 	list_for_each_safe(it, &s->conns)
-		conn_end(list_entry(it, struct relay_conn, link));
+		relay_conn_end(list_entry(it, struct relay_conn, link));
 }
 
 struct relay_server *relay_server_new(struct ev_loop *loop, const struct relay_server_conf *conf)
@@ -321,6 +301,7 @@ struct relay_server *relay_server_new(struct ev_loop *loop, const struct relay_s
 	};
 	struct relay_server *s = ln_alloc(sizeof(*s));
 	s->loop = loop;
+	relay_quic_secret(conf, s->quic_secret);
 	s->hub = relay_hub_new(&hub);
 	s->handshakes = conf->handshakes != 0 ? conf->handshakes : RELAY_SERVER_HANDSHAKES;
 	s->rows[0] = (struct front_row){ .path = PATH, .service = s, .handle = on_request };
@@ -342,7 +323,7 @@ void relay_server_drain(struct relay_server *s, ln_time over, ln_time limit,
 	s->draining = true;
 	s->drained = done;
 	s->drained_arg = arg;
-	begin_turn(s);
+	relay_server_begin_turn(s);
 	relay_hub_drain(s->hub, s->now, over);
 	ev_timer_after(&s->drain_timer, limit);
 	drain_check(s);
@@ -354,75 +335,12 @@ void relay_server_free(struct relay_server *s)
 		return;
 	s->drained = NULL;
 	list_for_each_safe(it, &s->conns)
-		conn_end(list_entry(it, struct relay_conn, link));
+		relay_conn_end(list_entry(it, struct relay_conn, link));
+	net_quic_listen_free(s->quic);
 	relay_hub_free(s->hub);
 	s->hub = NULL;
 	s->stopped = true;
 	ev_timer_fini(&s->timer);
 	ev_timer_fini(&s->drain_timer);
 	ev_defer_free(s->loop, s);
-}
-
-/* --- figures ----------------------------------------------------------------------------------*/
-
-bool relay_server_is_draining(const struct relay_server *s)
-{
-	return s->draining;
-}
-
-size_t relay_server_peers(const struct relay_server *s)
-{
-	struct relay_hub_gauges g;
-	relay_hub_gauges(s->hub, ev_now(), &g);
-	return g.peers;
-}
-
-const struct relay_hub_counters *relay_server_counters(const struct relay_server *s)
-{
-	return relay_hub_counters(s->hub);
-}
-
-static void write_refusals(const struct relay_hub_counters *n, struct str *dst)
-{
-	static const char *const labels[RELAY_HUB_REFUSALS] = {
-		[RELAY_HUB_BAD_MESSAGE] = "reason=\"message\"",
-		[RELAY_HUB_BAD_TOKEN] = "reason=\"token\"",
-		[RELAY_HUB_BAD_SIGNATURE] = "reason=\"signature\"",
-		[RELAY_HUB_EXPIRED] = "reason=\"expired\"",
-		[RELAY_HUB_TIMEOUT] = "reason=\"timeout\"",
-	};
-	const char *name = "relay_handshake_failures_total";
-	obs_metrics_head(dst, name, "counter", "Handshakes that were refused");
-	for (size_t i = 0; i < LN_COUNT(labels); i++)
-		obs_metrics_value(dst, name, labels[i], n->refused[i]);
-}
-
-void relay_server_metrics(const struct relay_server *s, struct str *dst)
-{
-	const struct relay_hub_counters *n = relay_hub_counters(s->hub);
-	struct relay_hub_gauges g;
-	relay_hub_gauges(s->hub, ev_now(), &g);
-	obs_metrics_head(dst, "relay_peers", "gauge", "Connected peers");
-	obs_metrics_value(dst, "relay_peers", "transport=\"ws\"", g.peers);
-	obs_metrics_one(dst, "relay_peers_active", "gauge",
-			"Peers that sent a message within 30 seconds", g.active);
-	obs_metrics_one(dst, "relay_peers_idle", "gauge", "The other peers", g.idle);
-	obs_metrics_one(dst, "relay_transfer_received_bytes_total", "counter",
-			"Bytes of Transport messages from peers", n->received_bytes);
-	obs_metrics_one(dst, "relay_transfer_sent_bytes_total", "counter",
-			"Bytes of Transport messages to peers", n->sent_bytes);
-	obs_metrics_histogram(dst, "relay_peer_authentication_time_milliseconds",
-			      "From the upgrade to the answer of the hello", &s->auth_time);
-	obs_metrics_histogram(dst, "relay_peer_store_time_milliseconds",
-			      "Handling of the hello: table and news", &s->store_time);
-	obs_metrics_one(dst, "relay_peer_reconnections_total", "counter",
-			"Connections that replaced one of the same peer", n->replaced);
-	write_refusals(n, dst);
-	obs_metrics_one(dst, "relay_transport_unknown_destination_total", "counter",
-			"Messages to peers that are not here", n->unknown);
-	obs_metrics_one(dst, "relay_transport_queue_drops_total", "counter",
-			"Messages dropped because the receiver is behind", n->dropped);
-	obs_metrics_one(dst, "relay_subscriptions", "gauge", "Subscriptions to peers' states",
-			g.subscriptions);
-	obs_metrics_one(dst, "relay_draining", "gauge", "1 while the relay stops", g.draining);
 }

@@ -1,7 +1,8 @@
 #pragma once
 /*
  * The relay service: the hub (lib/relay/relay_hub.h) behind WebSockets that the front hands over
- * at /relay (spec relay 5, 10, 12). Belongs to one loop.
+ * at /relay (spec relay 5, 10, 12), and behind QUIC on a UDP port (spec relay 11). Belongs to one
+ * loop.
  *
  * Reads are large, every message of a read is sorted into its receiver's queue, and each receiver
  * is written once per turn of the loop.
@@ -10,6 +11,7 @@
  * are freed -> relay_server_free.
  */
 #include "lib/base/err.h"
+#include "lib/base/ip.h"
 #include "lib/base/str.h"
 #include "lib/base/time.h"
 #include "lib/token/relay_token.h"
@@ -30,8 +32,20 @@ struct relay_server_conf {
 	unsigned handshakes;       /* 0 = RELAY_SERVER_HANDSHAKES */
 };
 
+struct relay_server_quic {
+	struct ip_ep at; /* that of the TCP port; family 0: every address */
+	const char *cert_file, *key_file;
+};
+
 struct relay_server *relay_server_new(struct ev_loop *loop, const struct relay_server_conf *conf);
 const struct front_row *relay_server_rows(const struct relay_server *s, size_t *ret_n);
+/* Errors of net_quic_listen(). Without QUIC agents take the WebSocket. */
+LN_MUST_CHECK int relay_server_listen_quic(struct relay_server *s,
+					   const struct relay_server_quic *conf, struct ln_fail *f);
+/* Rereads the certificate; the old one stays when that fails. */
+LN_MUST_CHECK int relay_server_reload_quic(struct relay_server *s, struct ln_fail *f);
+bool relay_server_has_quic(const struct relay_server *s);
+uint16_t relay_server_quic_port(const struct relay_server *s); /* 0: none */
 /* Nobody new; Close to everybody within `over`; done(arg) when all are gone or `limit` passed. */
 void relay_server_drain(struct relay_server *s, ln_time over, ln_time limit,
 			void (*done)(void *arg), void *arg);
