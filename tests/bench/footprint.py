@@ -49,7 +49,7 @@ def main():
         agents[0].ping(agents[1].address(), count=5)
         time.sleep(3)
         say(program="linnet-server", peers=2, rss_kib=rss(server.process.pid))
-        say(program="linnetd", peers=1, rss_kib=rss(agents[0].process.pid))
+        say(program="linnetd", agent="linnet", peers=1, rss_kib=rss(agents[0].process.pid))
     agent, server_path = os.environ.get("NETBIRD_BIN"), os.environ.get("NETBIRD_SERVER_BIN")
     if not (agent and server_path):
         print("# NETBIRD_BIN and NETBIRD_SERVER_BIN are not set: no peer beside us", file=sys.stderr)
@@ -65,7 +65,7 @@ def main():
         agents[0].ping(agents[1].wait_address(), count=10)
         time.sleep(3)
         say(program="netbird-server", peers=2, rss_kib=rss(server.process.pid))
-        say(program="netbird", peers=1, rss_kib=rss(agents[0].process.pid))
+        say(program="netbird", agent="netbird", peers=1, rss_kib=rss(agents[0].process.pid))
 
 
 if __name__ == "__main__":

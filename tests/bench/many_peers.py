@@ -46,7 +46,7 @@ def one(server, host, key, mode, env, idle):
     log = agent.process.output()
     applied = re.search(r"^(\S+) .*network map applied", log, re.M)
     opened = re.search(r"^(\S+) .*network interface is up", log, re.M)
-    line = {"mode": mode, "peers": peers, "up_seconds": round(up, 3), "rss_kib_before": empty,
+    line = {"agent": "linnet", "mode": mode, "peers": peers, "up_seconds": round(up, 3), "rss_kib_before": empty,
             "rss_kib": memory(agent.process.pid), "start_cpu_seconds": settled,
             "idle_cpu_percent": [round(100 * b, 2) for b in busy],
             "interface_at": opened and opened[1], "map_applied_at": applied and applied[1]}

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The tunnel, measured side by side: veth alone, linnet, Debian's wireguard-go, NetBird's agent.
 
-Usage: run.py [--kinds veth,linnet,wireguard-go,netbird] [--seconds 4] [--rounds 1] [--quick]
+Usage: run.py [--kinds veth,linnet,wireguard-go,netbird] [--parts tcp,udp1200,udp64] [--seconds 4] [--rounds 1] [--quick]
 
 Two machines behind two NAT routers on one bridge, everything on this computer: ratios count, not
 absolute figures. JSON lines: kind, what, gbit_s, cpu_s_per_gb (of both tunnel processes), rss_kib,
@@ -19,8 +19,9 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "netns"))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[2] / "netns"), str(pathlib.Path(__file__).resolve().parents[1])]
 
+from bench_servers import machine  # noqa: E402
 from lnlab import Lab, LabError, LinnetAgent, LinnetServer, NetbirdAgent, NetbirdServer, wait_until  # noqa: E402
 
 LADDER = {1200: (100, 160, 250, 400, 630, 1000, 1300, 1600, 2000, 2500), 64: (8, 12, 18, 27, 40, 60, 90, 130)}  # Mbit/s offered
@@ -192,18 +193,19 @@ def ladder(pair, kind, size, seconds):
     offer(pair, kind, size, best_rate, seconds, f"udp {size} B, four flows at the best rate", streams=4)
 
 
-def measure(kind, seconds, quick):
+def measure(kind, parts, seconds, quick):
     with Lab("bench") as lab:
         pair = KINDS[kind](lab)
-        for streams in (1, 4):
-            for reverse in (False,) if quick else (False, True):
-                say(kind, f"tcp x{streams}{' back' if reverse else ''}",
-                    iperf(pair, "-P", str(streams), seconds=seconds, reverse=reverse, ping=True))
-        say(kind, "rss after tcp", {"rss_kib": peak_rss(pair.pids)})
-        if not quick:
-            for size in LADDER:
+        if "tcp" in parts:
+            for streams in (1, 4):
+                for reverse in (False,) if quick else (False, True):
+                    say(kind, f"tcp x{streams}{' back' if reverse else ''}",
+                        iperf(pair, "-P", str(streams), seconds=seconds, reverse=reverse, ping=True))
+            say(kind, "rss after tcp", {"rss_kib": peak_rss(pair.pids)})
+        for size in LADDER:
+            if f"udp{size}" in parts and not quick:
                 ladder(pair, kind, size, seconds)
-            say(kind, "rss after udp", {"rss_kib": peak_rss(pair.pids)})
+                say(kind, f"rss after udp {size} B", {"rss_kib": peak_rss(pair.pids)})
 
 
 def summary():
@@ -225,17 +227,19 @@ def summary():
 def main():
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--kinds", default="veth,linnet,wireguard-go,netbird")
+    words.add_argument("--parts", default="tcp,udp1200,udp64")
     words.add_argument("--seconds", type=int, default=4)
     words.add_argument("--rounds", type=int, default=1)
     words.add_argument("--quick", action="store_true", help="TCP one way only")
     given = words.parse_args()
+    print(json.dumps(machine()), flush=True)
     for _ in range(given.rounds):
         for kind in given.kinds.split(","):
             if kind == "netbird" and not (os.environ.get("NETBIRD_BIN") and os.environ.get("NETBIRD_SERVER_BIN")):
                 print("# netbird: NETBIRD_BIN and NETBIRD_SERVER_BIN are not set", file=sys.stderr)
                 continue
             try:
-                measure(kind, given.seconds, given.quick)
+                measure(kind, given.parts.split(","), given.seconds, given.quick)
             except LabError as failed:
                 print(f"# {kind}: {failed}", file=sys.stderr)
     summary()
