@@ -183,7 +183,9 @@ static void agent_network_on_mgmt_state(void *user, bool connected, const char *
 
 static struct mgmt_client *agent_network_mgmt(struct agent_network *n)
 {
-	if (n->mgmt != NULL && (n->up || agent_url_same_server(&n->mgmt_url, &n->file->management)))
+	/* An engine stays with its server; a network that only tries goes to a new address at once. */
+	if (n->mgmt != NULL &&
+	    (n->engine != NULL || agent_url_same_server(&n->mgmt_url, &n->file->management)))
 		return n->mgmt;
 	mgmt_client_free(n->mgmt);
 	struct mgmt_client_conf c = {

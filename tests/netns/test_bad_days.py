@@ -34,6 +34,20 @@ def test_used_up_and_revoked_keys(lab, server):
     assert done.returncode == 1 and "setup key" in done.stderr.lower()
 
 
+def test_wrong_address_corrected(lab, server):
+    """The profile knows an address where nobody answers, and its agent tries it; the next `up` names the right one."""
+    host = lab.site("a")
+    profile = host.folder / "state" / "default.json"
+    profile.parent.mkdir(mode=0o700)
+    wrong = {"Scheme": "http", "Host": "198.51.100.10:9"}
+    profile.write_text(json.dumps({"PrivateKey": "yRu+DqbZU0fKahTltN4ezcm1KJJ4bm68qiDYBDXQ+Uo=", "ManagementURL": wrong}))
+    a = LinnetAgent(host)
+    wait_until(lambda: "198.51.100.10:9" in a.process.output(), 20, "the wrong address to be tried")
+    began = time.monotonic()
+    a.up(server, server.setup_key())
+    assert a.address() and time.monotonic() - began < 8
+
+
 def test_missing_tun_device(lab, server):
     host = lab.site("a")
     hidden = host.start_private([], "sh", "-c", "true", log="t.log")
