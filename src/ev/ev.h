@@ -5,7 +5,7 @@
  *
  * Rules: a loop and all its objects belong to one thread. Callbacks run on that thread, never
  * inside a call into this header. Objects are embedded in their owner; after *_stop() no callback
- * comes and the memory may be freed at the end of the turn (ev_defer_free).
+ * comes and the memory may be freed when the running callback has returned (ev_defer_free).
  */
 #include <stdbool.h>
 #include <sys/types.h>
@@ -69,9 +69,12 @@ LN_MUST_CHECK int ev_io_init(struct ev_io *io, struct ev_loop *l, int fd,
 void ev_io_want(struct ev_io *io, unsigned events); /* 0 pauses */
 void ev_io_fini(struct ev_io *io);
 
-/* fn(arg) at the end of this turn of the loop, in order. */
+/*
+ * fn(arg) when the callback that runs now has returned to the loop, in order: at the end of the
+ * turn, in a busy turn between two descriptors.
+ */
 void ev_defer(struct ev_loop *l, void (*fn)(void *arg), void *arg);
-void ev_defer_free(struct ev_loop *l, void *p); /* free(p) at the end of the turn */
+void ev_defer_free(struct ev_loop *l, void *p); /* free(p) at that moment */
 
 /*
  * Buffers of 64 KiB that all objects of a loop share, so that an idle one holds none. `which` is 0

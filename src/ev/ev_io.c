@@ -35,8 +35,12 @@ static void on_poll(uv_poll_t *h, int status, int events)
 			(events & UV_WRITABLE ? EV_WRITE : 0u);
 	}
 	ready &= io->want;
+	struct ev_loop *l = io->loop;
 	if (ready != 0)
 		io->fn(io, ready);
+	/* Only here: nobody's call is below us, and what lies behind io may be gone. */
+	if (l->deferred.n >= EV_JOBS_MANY)
+		ev_jobs_run(&l->deferred, &l->running);
 }
 
 static void on_closed(uv_handle_t *h)

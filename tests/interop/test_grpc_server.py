@@ -1,5 +1,6 @@
 """python3-grpcio and raw sockets against our gRPC server (src/net, src/front)."""
 import os
+import select
 import socket
 import ssl
 import struct
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from grpc_bin import make_cert, server
+from lnlab import wait_until
 
 grpc = pytest.importorskip("grpc")
 
@@ -285,6 +287,81 @@ def test_silent_peer_is_dropped_by_keepalive():
             data += more
         assert frame(6, 0, 0, b"\0" * 8) in data
         assert time.monotonic() - t0 < 3
+
+
+def test_keepalives_are_not_in_step():
+    """Connections made in one storm ping up to a tenth of the interval earlier than each other."""
+    with server("--keepalive", 2000) as s:
+        began = time.monotonic()
+        waiting = {raw(s): b"" for _ in range(30)}
+        seen = []
+        while waiting:
+            ready, _, _ = select.select(list(waiting), [], [], 10)
+            assert ready, "no keepalive PING"
+            for c in ready:
+                waiting[c] += c.recv(1000)
+                if frame(6, 0, 0, b"\0" * 8) in waiting[c]:
+                    seen.append(time.monotonic() - began)
+                    del waiting[c]
+                    c.close()
+        assert 1.7 < min(seen) and max(seen) - min(seen) > 0.05, seen
+
+
+def frames_of(c, stream, limit=10):
+    """(type, flags) of the frames of a stream, until one ends it."""
+    data, found = b"", []
+    end = time.monotonic() + limit
+    while not any(flags & 1 for _, flags in found):
+        while len(data) < 9 or len(data) < 9 + int.from_bytes(data[:3], "big"):
+            c.settimeout(max(0.01, end - time.monotonic()))
+            more = c.recv(65536)
+            assert more, "the connection ended"
+            data += more
+        n, kind, flags, of = int.from_bytes(data[:3], "big"), data[3], data[4], int.from_bytes(data[5:9], "big")
+        data = data[9 + n:]
+        if of == stream:
+            found.append((kind, flags))
+    return found
+
+
+def test_an_unknown_method_is_answered_by_trailers_only():
+    with server() as s, raw(s) as c:
+        c.sendall(frame(1, 5, 1, request_block(b"/test.Echo/Nope")))
+        assert frames_of(c, 1) == [(1, 5)]  # one HEADERS with END_STREAM and END_HEADERS
+        c.sendall(frame(1, 5, 3, request_block(b"/test.Echo/Fail")))
+        assert frames_of(c, 3) == [(1, 4), (1, 5)]  # what reached a method: headers, then trailers
+
+
+def test_the_server_keeps_the_deadline_of_a_client_that_does_not():
+    timeout = b"\x00\x0cgrpc-timeout\x04300m"
+    with server() as s, raw(s) as c:
+        began = time.monotonic()
+        c.sendall(frame(1, 4, 1, request_block(b"/test.Echo/Silent") + timeout))
+        assert frames_of(c, 1)[-1] == (1, 5)
+        assert 0.29 < time.monotonic() - began < 5
+        with grpc.insecure_channel(s.target) as s.channel:
+            wait_until(lambda: "closed=1" in unary(s, "Stats").decode(), 5, "the end of the call")
+
+
+def test_a_tls_session_is_resumed(certs):
+    folder, (cert, key) = certs
+    context = ssl.create_default_context(cafile=str(cert))
+    context.set_alpn_protocols(["h2"])
+
+    def session_of(s, session=None):
+        with socket.create_connection(("127.0.0.1", s.port), timeout=5) as c:
+            with context.wrap_socket(c, server_hostname="localhost", session=session) as t:
+                t.sendall(PREFACE + frame(4, 0, 0))
+                assert t.recv(1000)  # SETTINGS; the ticket came before
+                return t.session, t.session_reused
+
+    with server("--cert", cert, "--key", key) as s:
+        first, reused = session_of(s)
+        assert not reused and first.has_ticket
+        second, reused = session_of(s, first)
+        assert reused and second.has_ticket
+        s.p.send_signal(1)  # another context, other keys: old tickets are shaken hands on, not refused
+        wait_until(lambda: not session_of(s, second)[1], 5, "the reload")
 
 
 def test_goaway_of_the_client_may_name_its_own_stream():

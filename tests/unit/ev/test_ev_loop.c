@@ -254,6 +254,48 @@ static void run_ends_when_stopped(void **state)
 	assert_true(ev_wall() > (ln_wall)1600000000 * LN_SEC);
 }
 
+#define BUSY 100
+
+static size_t answered, largest_gap;
+
+static void answer(void *arg)
+{
+	answered++;
+}
+
+/* Every readable descriptor wants one deferred call. */
+static void read_one(struct ev_io *io, unsigned events)
+{
+	char c;
+	assert_int_equal(read(io->fd, &c, 1), 1);
+	str_addc(&seen, c);
+	largest_gap = LN_MAX(largest_gap, seen.n - answered);
+	ev_defer(loop, answer, NULL);
+}
+
+static void a_busy_turn_does_not_hold_deferred_calls(void **state)
+{
+	struct ev_io io[BUSY];
+	int fd[BUSY][2];
+	answered = largest_gap = 0;
+	for (size_t i = 0; i < BUSY; i++) {
+		assert_int_equal(pipe(fd[i]), 0);
+		assert_int_equal(write(fd[i][1], "x", 1), 1);
+		assert_int_equal(ev_io_init(&io[i], loop, fd[i][0], read_one), 0);
+		ev_io_want(&io[i], EV_READ);
+	}
+	/* All are ready in one turn, and a third of them waits for an answer at most. */
+	ev_loop_turn(loop, LN_SEC);
+	for (size_t i = 0; i < BUSY; i++) {
+		ev_io_fini(&io[i]);
+		close(fd[i][0]);
+		close(fd[i][1]);
+	}
+	assert_int_equal(seen.n, BUSY);
+	assert_int_equal(answered, BUSY);
+	assert_true(largest_gap > 1 && largest_gap <= BUSY / 3);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -268,6 +310,7 @@ int main(void)
 		T(readiness_follows_what_is_wanted),
 		T(signals_come_through_the_loop),
 		T(slots_come_back_empty),
+		T(a_busy_turn_does_not_hold_deferred_calls),
 		T(run_ends_when_stopped),
 	};
 	return cmocka_run_group_tests_name("ev_loop", tests, NULL, NULL);
