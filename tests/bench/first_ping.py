@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Seconds from `up` on both sides to the first answered ping, through two NAT routers.
 
-Usage: first_ping.py [--runs N] [--nat KIND] [--nat KIND] [--mixed]. One JSON line per run and a
-summary line per kind of pair. NETBIRD_BIN and NETBIRD_SERVER_BIN put NetBird's agent and server
-beside ours in the same run (with its relay's help, as it comes). Both machines have registered
-before: the ping is sent to a known address from the moment `up` is called.
+Usage: first_ping.py [--runs N] [--nat KIND] [--nat KIND] [--no-relay] [--mixed]. One JSON line per
+run and a summary line per kind of pair. NETBIRD_BIN and NETBIRD_SERVER_BIN put NetBird's agent and
+server beside ours in the same run (with its relay's help, as it comes); --no-relay takes our relay
+away. Both machines have registered before: the ping is sent to a known address from the moment `up`
+is called.
 """
 import argparse
 import json
@@ -25,9 +26,9 @@ def make(kind, host):
     return LinnetAgent(host) if kind == "linnet" else NetbirdAgent(host, AGENT)
 
 
-def one_kind(name, server_kind, kinds, nats, runs):
+def one_kind(name, server_kind, kinds, nats, runs, relay=True):
     with Lab("bench") as lab:
-        server = LinnetServer(lab.server) if server_kind == "linnet" else NetbirdServer(lab.server, SERVER)
+        server = LinnetServer(lab.server, relay=relay) if server_kind == "linnet" else NetbirdServer(lab.server, SERVER)
         key = server.setup_key()
         agents = [make(kind, lab.site(letter, nat)) for kind, letter, nat in zip(kinds, "ab", nats)]
         for agent in agents:
@@ -60,10 +61,11 @@ def main():
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--runs", type=int, default=10)
     words.add_argument("--nat", action="append", help="kind of the NAT of one side; give it twice")
+    words.add_argument("--no-relay", action="store_true", help="our agents have no relay to begin with")
     words.add_argument("--mixed", action="store_true", help="also one agent of each kind, on both servers")
     given = words.parse_args()
     nats = given.nat or ["port-restricted", "port-restricted"]
-    ours = one_kind("linnet", "linnet", ("linnet", "linnet"), nats, given.runs)
+    ours = one_kind("linnet", "linnet", ("linnet", "linnet"), nats, given.runs, not given.no_relay)
     if AGENT and SERVER:
         theirs = one_kind("netbird", "netbird", ("netbird", "netbird"), nats, given.runs)
         print(json.dumps({"ratio": round(ours["median"] / theirs["median"], 3)}), flush=True)

@@ -15,14 +15,16 @@ HERE = pathlib.Path(__file__).resolve().parent
 class LinnetServer:
     """The combined server on the public segment."""
 
-    def __init__(self, host, config=None):
+    def __init__(self, host, config=None, relay=True):
         self.host, self.bin = host, programs_folder() / "linnet-server"
         self.data = host.folder / "data"
         self.url = f"http://{SERVER}:80"
         self.config = host.folder / "config.yaml"
-        self.config.write_text(json.dumps(config or {"server": {
-            "listenAddress": ":80", "exposedAddress": self.url, "stunPorts": [3478, 3479], "logLevel": "debug",
-            "logFile": "console", "dataDir": str(self.data), "authSecret": "unused-without-a-relay"}}))
+        settings = {"listenAddress": ":80", "exposedAddress": self.url, "stunPorts": [3478, 3479], "logLevel": "debug",
+                    "logFile": "console", "dataDir": str(self.data), "authSecret": "known-to-the-relay"}
+        if not relay:  # one is named, but nothing listens there
+            settings["relays"] = {"addresses": [f"rel://{SERVER}:9"], "secret": "known-to-the-relay"}
+        self.config.write_text(json.dumps(config or {"server": settings}))
         self.start()
 
     def start(self):
