@@ -68,7 +68,7 @@ struct peer_conn *peer_conn_new(const struct peer_conn_conf *conf, const struct 
 	p->ep_fallback_at = LN_TIME_NEVER;
 	p->watch_at = LN_TIME_NEVER;
 	p->idle_at = LN_TIME_NEVER;
-	p->relay.look_at = LN_TIME_NEVER;
+	p->relay.look_at = p->relay.wait_at = LN_TIME_NEVER;
 	if (!p->lazy)
 		peer_conn_open(p, now);
 	return p;
@@ -455,12 +455,7 @@ static void peer_conn_write_offer(struct peer_conn *p, struct mslice buf, enum s
 	out->body.has_session = ice;
 	memcpy(out->body.session, p->session, sizeof(p->session));
 	out->body.linnet_level = PEER_LINNET_LEVEL;
-	const struct peer_local *l = p->conf.local;
-	if (l->relay_url[0] != '\0' && ip_is_set(&p->conf.relay_ep.addr)) {
-		out->body.has_relay = true;
-		out->body.relay_address = l->relay_url;
-		out->body.relay_ip = l->relay_ip;
-	}
+	out->body.has_relay = peer_relay_named(p, &out->body.relay_address, &out->body.relay_ip);
 	out->token = p->token_next++;
 	p->token_inflight = out->token;
 }
@@ -553,7 +548,7 @@ ln_time peer_conn_deadline(const struct peer_conn *p)
 {
 	ln_time t = ln_time_min(p->guard_at, p->repeat_at);
 	t = ln_time_min(t, ln_time_min(p->ep_fallback_at, p->watch_at));
-	t = ln_time_min(t, ln_time_min(p->idle_at, p->relay.look_at));
+	t = ln_time_min(t, ln_time_min(p->idle_at, peer_relay_deadline(p)));
 	if (p->ice != NULL)
 		t = ln_time_min(t, ice_agent_deadline(p->ice));
 	return t;

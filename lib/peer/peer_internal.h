@@ -46,6 +46,12 @@ struct peer_relay {
 	char remote_url[PEER_RELAY_URL_MAX + 1]; /* its home, by its last offer; "" none */
 	struct ip_addr remote_ip;
 	char why[96]; /* the last attempt failed; "" it did not */
+	/* The controller, when the other side does not come to its home (failover). */
+	bool away;          /* we meet at the other side's home, and our offers say so */
+	ln_time away_until; /* not back before, while it works there */
+	ln_time wait_at;    /* the opening has taken so long that another place is tried */
+	ln_time heard_at;   /* the other side's last offer or answer */
+	unsigned moves;     /* since it last worked anywhere */
 	/* The direct path is silent and the relay carries instead. */
 	bool covers;
 	ln_time covers_until; /* at least; grows when it happens often */
@@ -170,6 +176,9 @@ const struct ice_cand *peer_nego_next_cand(struct peer_conn *p, ln_time now);
 enum peer_path peer_relay_path(const struct peer_conn *p);   /* the way in use */
 struct ip_ep peer_relay_endpoint(const struct peer_conn *p); /* and its address; family 0 none */
 bool peer_relay_usable(const struct peer_conn *p);           /* by both sides' words */
+/* What our offers and answers name; false: nothing. */
+bool peer_relay_named(const struct peer_conn *p, const char **ret_url, struct ip_addr *ret_ip);
+ln_time peer_relay_deadline(const struct peer_conn *p);
 void peer_relay_heard(struct peer_conn *p, ln_time now, const struct signal_body *m);
 void peer_relay_close(struct peer_conn *p); /* the connection is closed */
 /* Gives the relay connection up, whether it carries or not. */

@@ -1,6 +1,10 @@
 /*
  * The way by the relay (spec signal-and-connection 2.4, 4.7, 5.5, 5.9): when it is opened, which of
  * the two ways carries, and the change between them in place, with the session kept.
+ *
+ * Failover (spec relay 15): both meet at the controller's home; when the other side does not come
+ * there, the controller goes to the other side's home and says so in its offers. Unmodified agents
+ * follow: they meet wherever the controller says.
  */
 #include <stdio.h>
 
@@ -15,6 +19,14 @@
 #define PEER_RELAY_COVER_AGAIN (40 * LN_SEC)
 #define PEER_RELAY_COVER_MEMORY LN_MINUTE
 #define PEER_RELAY_LOOK (250 * LN_MSEC) /* while it covers */
+
+/*
+ * A foreign relay is dialled within 3 s or not at all, mostly. Later waits are longer, so that two
+ * places are not left just when the other side arrives.
+ */
+#define PEER_RELAY_WAIT (10 * LN_SEC)
+#define PEER_RELAY_WAIT_AGAIN (20 * LN_SEC)
+#define PEER_RELAY_AWAY (10 * LN_MINUTE)
 
 /* --- which way --------------------------------------------------------------------------------*/
 
@@ -68,11 +80,13 @@ static void peer_relay_off(struct peer_conn *p, ln_time now)
 	r->since = now;
 	r->want_open = false;
 	r->covers = false;
-	r->look_at = LN_TIME_NEVER;
+	r->look_at = r->wait_at = LN_TIME_NEVER;
 	p->relayed_at = 0;
 	p->want_state = true;
 	if (!was_up)
 		return;
+	if (now >= r->away_until)
+		r->away = false;
 	if (covered)
 		peer_relay_changed(p, false);
 	else if (!peer_conn_is_direct(p))
@@ -87,13 +101,24 @@ void peer_relay_end(struct peer_conn *p, ln_time now)
 	peer_relay_off(p, now);
 }
 
+bool peer_relay_named(const struct peer_conn *p, const char **ret_url, struct ip_addr *ret_ip)
+{
+	const struct peer_local *l = p->conf.local;
+	const struct peer_relay *r = &p->relay;
+	bool away = r->away && r->remote_url[0] != '\0';
+	*ret_url = away ? r->remote_url : l->relay_url;
+	*ret_ip = away ? r->remote_ip : l->relay_ip;
+	return l->relay_url[0] != '\0' && ip_is_set(&p->conf.relay_ep.addr);
+}
+
 static void peer_relay_consider(struct peer_conn *p, ln_time now)
 {
 	struct peer_relay *r = &p->relay;
 	if (p->state == PEER_IDLE || !peer_relay_usable(p))
 		return;
-	/* Both sides meet at the controller's home (spec 2.4). */
-	const char *url = p->controller ? p->conf.local->relay_url : r->remote_url;
+	/* Both sides meet at the controller's home (spec 2.4), or where it says. */
+	bool own = p->controller && !r->away;
+	const char *url = own ? p->conf.local->relay_url : r->remote_url;
 	if (r->state != PEER_RELAY_OFF && strcmp(r->url, url) == 0)
 		return;
 	if (r->state != PEER_RELAY_OFF)
@@ -102,6 +127,40 @@ static void peer_relay_consider(struct peer_conn *p, ln_time now)
 	r->state = PEER_RELAY_OPENING;
 	r->since = now;
 	r->want_open = true;
+	r->wait_at = !p->controller
+			     ? LN_TIME_NEVER
+			     : now + (r->moves == 0 ? PEER_RELAY_WAIT : PEER_RELAY_WAIT_AGAIN);
+}
+
+/* Our home or theirs, in turn. */
+static void peer_relay_move(struct peer_conn *p, ln_time now)
+{
+	struct peer_relay *r = &p->relay;
+	peer_relay_end(p, now);
+	r->away = !r->away;
+	r->away_until = now + PEER_RELAY_AWAY;
+	r->moves++;
+	p->want_offer = true;
+	peer_relay_consider(p, now);
+}
+
+/* The other side is alive, but does not come to where we wait for it. */
+static void peer_relay_waited(struct peer_conn *p, ln_time now)
+{
+	struct peer_relay *r = &p->relay;
+	bool other = strcmp(r->remote_url, p->conf.local->relay_url) != 0;
+	r->wait_at = LN_TIME_NEVER;
+	if (r->state != PEER_RELAY_OPENING || !peer_relay_usable(p))
+		return;
+	if (other && r->heard_at >= r->since && !peer_conn_is_direct(p))
+		peer_relay_move(p, now);
+	else
+		r->wait_at = now + PEER_RELAY_WAIT;
+}
+
+ln_time peer_relay_deadline(const struct peer_conn *p)
+{
+	return ln_time_min(p->relay.look_at, p->relay.wait_at);
 }
 
 void peer_relay_heard(struct peer_conn *p, ln_time now, const struct signal_body *m)
@@ -115,6 +174,7 @@ void peer_relay_heard(struct peer_conn *p, ln_time now, const struct signal_body
 		memcpy(r->remote_url, m->relay_address, n);
 	r->remote_url[n] = '\0';
 	r->remote_ip = m->relay_ip;
+	r->heard_at = now;
 	peer_relay_consider(p, now);
 }
 
@@ -124,8 +184,9 @@ void peer_relay_close(struct peer_conn *p)
 	r->want_close |= r->state != PEER_RELAY_OFF && !r->want_open;
 	r->want_open = false;
 	r->state = PEER_RELAY_OFF;
-	r->covers = false;
-	r->look_at = LN_TIME_NEVER;
+	r->covers = r->away = false;
+	r->moves = 0;
+	r->look_at = r->wait_at = LN_TIME_NEVER;
 	r->remote_url[0] = '\0';
 	r->why[0] = '\0';
 	p->relayed_at = 0;
@@ -136,6 +197,9 @@ void peer_conn_relay_home(struct peer_conn *p, ln_time now)
 	if (p->state == PEER_IDLE || p->conf.local->relay_url[0] == '\0' ||
 	    !ip_is_set(&p->conf.relay_ep.addr))
 		return;
+	/* A new home may be one that the other side reaches. */
+	if (p->relay.state != PEER_RELAY_UP)
+		p->relay.away = false;
 	p->want_offer = true;
 	peer_relay_consider(p, now);
 }
@@ -150,6 +214,8 @@ void peer_conn_relay_up(struct peer_conn *p, ln_time now)
 	ln_time opened = r->since;
 	r->state = PEER_RELAY_UP;
 	r->since = now;
+	r->moves = 0;
+	r->wait_at = LN_TIME_NEVER;
 	r->why[0] = '\0';
 	p->want_state = true;
 	if (peer_conn_is_direct(p)) {
@@ -173,7 +239,10 @@ void peer_conn_relay_down(struct peer_conn *p, ln_time now, const char *why)
 	if (p->relay.state == PEER_RELAY_OFF || p->relay.want_open)
 		return;
 	(void)snprintf(p->relay.why, sizeof(p->relay.why), "%s", why != NULL ? why : "");
+	bool unreachable = p->relay.away && p->relay.state == PEER_RELAY_OPENING;
 	peer_relay_off(p, now);
+	if (unreachable)
+		peer_relay_move(p, now);
 }
 
 /* --- the change between the ways --------------------------------------------------------------*/
@@ -226,6 +295,8 @@ static void peer_relay_cover(struct peer_conn *p, ln_time now)
 void peer_relay_run(struct peer_conn *p, ln_time now)
 {
 	struct peer_relay *r = &p->relay;
+	if (now >= r->wait_at)
+		peer_relay_waited(p, now);
 	if (now < r->look_at)
 		return;
 	r->look_at = LN_TIME_NEVER;

@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from lnlab import LinnetAgent, NetbirdAgent, NetbirdServer, wait_until
+from lnlab import LinnetAgent, LinnetServer, NetbirdAgent, NetbirdServer, programs_folder, wait_until
 
 
 def relayed(agent, name):
@@ -64,6 +64,54 @@ def test_relay_restarts(lab, server):
     server.process.stop()
     server.start()
     wait_until(lambda: a.ping(b.wait_address(), count=1).returncode == 0, 20, "the relay to carry again", every=0.2)
+
+
+SECRET = "the relays share it"
+
+
+def start_relay(lab, name, last):
+    host = lab.public_host(name, last)
+    url = f"rel://{host.address}:33080"
+    host.start(programs_folder() / "linnet-server", "relay", "--listen", ":33080", "--relay-exposed-address", url,
+               "--auth-secret", SECRET, "--log-file", "console", log="relay.log")
+    wait_until(lambda: ":33080" in host.run("ss", "-ltn").stdout, 10, f"{name} to listen")
+    return host, url
+
+
+def reaches(host, relay, yes):
+    """Whether packets of host get to the relay."""
+    if yes:
+        host.run("nft", "delete", "table", "inet", f"no_{relay.name}")
+    else:
+        host.run("nft", f"add table inet no_{relay.name}; add chain inet no_{relay.name} out "
+                        f"{{ type filter hook output priority 0; }}; "
+                        f"add rule inet no_{relay.name} out ip daddr {relay.address} drop")
+
+
+def test_failover_to_the_other_relay(lab):
+    """The side whose home counts is at a relay that the other one cannot reach: they meet at the other's."""
+    relays = [start_relay(lab, name, last) for name, last in (("r1", 61), ("r2", 62))]
+    server = LinnetServer(lab.server, {"server": {
+        "listenAddress": ":80", "exposedAddress": f"http://{lab.server.address}:80", "stunPorts": [3478],
+        "logLevel": "debug", "logFile": "console", "dataDir": str(lab.server.folder / "data"), "authSecret": SECRET,
+        "relays": {"addresses": [url for _, url in relays], "secret": SECRET, "credentialsTTL": "1h"}}})
+    key = server.setup_key()
+    hosts = [lab.site(name, "udp-blocked") for name in "ab"]
+    for host, (other, _) in zip(hosts, reversed(relays)):
+        reaches(host, other, False)  # each has a home of its own
+    agents = [LinnetAgent(host) for host in hosts]
+    for agent in agents:
+        agent.up(server, key)
+    for agent, (_, url) in zip(agents, relays):
+        wait_until(lambda agent=agent, url=url: url in agent.cli("status", "--detail").stdout, 15, f"{url} to be home")
+    first = max(agents, key=lambda agent: agent.status()["publicKey"])
+    second = agents[1 - agents.index(first)]
+    theirs, their_url = relays[agents.index(second)]
+    reaches(first.host, theirs, True)
+    peer = wait_relayed(first, second.host.name, 45)
+    assert peer["relayAddress"] == their_url
+    assert wait_relayed(second, first.host.name)["relayAddress"] == their_url
+    assert first.ping(second.wait_address(), count=3).returncode == 0
 
 
 def test_upgrade_and_downgrade(lab, server):

@@ -32,8 +32,9 @@ struct pair_side {
 	bool hold_sends;
 	bool fail_sends;
 	bool deaf_signal, deaf_net;
-	bool unmodified;             /* its messages carry no level */
-	bool at_relay, refuse_relay; /* has a peer connection; gets none */
+	bool unmodified;                     /* its messages carry no level */
+	bool at_relay, refuse_relay;         /* has a peer connection; gets none */
+	const char *refuse_url, *lonely_url; /* a relay it cannot dial; one where nobody comes */
 	char relay_url[PEER_RELAY_URL_MAX + 1];
 	struct ip_addr relay_ip;
 	unsigned relay_opens, relay_closes;
@@ -151,8 +152,13 @@ static inline void pair_on_relay(struct pair *w, int i, const struct peer_out *o
 	s->relay_opens++;
 	(void)snprintf(s->relay_url, sizeof(s->relay_url), "%s", o->relay_url);
 	s->relay_ip = o->relay_ip;
-	s->at_relay = !s->refuse_relay;
-	if (s->refuse_relay)
+	s->at_relay = false;
+	if (s->lonely_url != NULL && strcmp(s->lonely_url, o->relay_url) == 0)
+		return;
+	bool refuse = s->refuse_relay ||
+		      (s->refuse_url != NULL && strcmp(s->refuse_url, o->relay_url) == 0);
+	s->at_relay = !refuse;
+	if (refuse)
 		peer_conn_relay_down(s->conn, w->now, "refused by the test");
 	else
 		peer_conn_relay_up(s->conn, w->now);

@@ -244,6 +244,82 @@ static void test_home_comes_late(void **state)
 	pair_fini(&w);
 }
 
+/* The other side cannot reach the controller's home: both meet at its own (spec relay 15). */
+static void failover(bool unmodified)
+{
+	start(conf(), false);
+	w.side[1].unmodified = unmodified;
+	w.side[1].refuse_url = HOME_0;
+	w.side[0].lonely_url = HOME_0;
+	pair_run(&w, w.now + 9 * LN_SEC);
+	assert_path(PEER_PATH_NONE);
+	pair_run(&w, w.now + 6 * LN_SEC);
+	assert_path(PEER_PATH_RELAY);
+	assert_string_equal(w.side[0].relay_url, HOME_1);
+	assert_string_equal(w.side[1].relay_url, HOME_1);
+	/* It stays there while it works, also when our home was away for a moment. */
+	unsigned opens = w.side[0].relay_opens;
+	handshake();
+	peer_conn_relay_home(w.side[0].conn, w.now);
+	run_lively(20 * LN_MINUTE);
+	assert_path(PEER_PATH_RELAY);
+	assert_int_equal(w.side[0].relay_opens, opens);
+	/* And goes home when it ends there. */
+	w.side[1].refuse_url = w.side[0].lonely_url = NULL;
+	for (int i = 0; i < 2; i++)
+		peer_conn_relay_down(w.side[i].conn, w.now, "connection lost");
+	pair_run(&w, w.now + 10 * LN_SEC);
+	assert_path(PEER_PATH_RELAY);
+	assert_string_equal(w.side[1].relay_url, HOME_0);
+	pair_fini(&w);
+}
+
+static void test_failover(void **state)
+{
+	(void)state;
+	failover(false);
+	failover(true);
+}
+
+/* Neither reaches the other's: no storm of offers, and it works as soon as one can. */
+static void test_failover_fails(void **state)
+{
+	(void)state;
+	start(conf(), false);
+	w.side[1].refuse_url = HOME_0;
+	w.side[0].refuse_url = HOME_1;
+	w.side[0].lonely_url = HOME_0;
+	pair_run(&w, w.now + 5 * LN_MINUTE);
+	assert_path(PEER_PATH_NONE);
+	assert_in_range(w.side[0].relay_opens, 4, 40);
+	assert_in_range(pair_count(&w.side[0], SIGNAL_OFFER), 4, 60);
+	w.side[0].refuse_url = NULL;
+	w.side[1].lonely_url = NULL;
+	pair_run(&w, w.now + LN_MINUTE);
+	assert_path(PEER_PATH_RELAY);
+	assert_string_equal(w.side[1].relay_url, HOME_1);
+	pair_fini(&w);
+}
+
+/* Nobody answers: there is no reason to go anywhere. */
+static void test_no_failover_for_the_absent(void **state)
+{
+	(void)state;
+	start(conf(), false);
+	w.side[0].lonely_url = HOME_0;
+	w.side[1].refuse_url = HOME_0;
+	pair_run(&w, w.now + LN_SEC);
+	assert_int_equal(w.side[0].relay_opens, 1);
+	w.side[0].deaf_signal = true;
+	pair_run(&w, w.now + 8 * LN_SEC);
+	unsigned opens = w.side[0].relay_opens;
+	/* What was heard before the opening began counts once: it may have been cut off just now.
+	 */
+	pair_run(&w, w.now + 10 * LN_MINUTE);
+	assert_in_range(w.side[0].relay_opens, opens, opens + 1);
+	pair_fini(&w);
+}
+
 static void test_home_moves(void **state)
 {
 	(void)state;
@@ -413,6 +489,9 @@ int main(void)
 		cmocka_unit_test(test_relay_lost),
 		cmocka_unit_test(test_relay_lost_while_direct),
 		cmocka_unit_test(test_home_comes_late),
+		cmocka_unit_test(test_failover),
+		cmocka_unit_test(test_failover_fails),
+		cmocka_unit_test(test_no_failover_for_the_absent),
 		cmocka_unit_test(test_home_moves),
 		cmocka_unit_test(test_unmodified_schedule),
 		cmocka_unit_test(test_own_schedule),
