@@ -108,6 +108,7 @@ def test_failover_to_the_other_relay(lab):
     second = agents[1 - agents.index(first)]
     theirs, their_url = relays[agents.index(second)]
     reaches(first.host, theirs, True)
+    start_ping(first, second.wait_address())
     peer = wait_relayed(first, second.host.name, 45)
     assert peer["relayAddress"] == their_url
     assert wait_relayed(second, first.host.name)["relayAddress"] == their_url
