@@ -97,6 +97,11 @@ struct relay_session *relay_session_new(const struct relay_session_conf *conf, l
 	return s;
 }
 
+void relay_session_set_lossy(struct relay_session *s, bool lossy)
+{
+	s->conf.lossy = lossy;
+}
+
 void relay_session_start(struct relay_session *s, ln_time now)
 {
 	if (s->state != STATE_WAITING)

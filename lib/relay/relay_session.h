@@ -65,6 +65,8 @@ struct relay_session_out {
 
 /* Peers may be opened at once; nothing is sent before the start. */
 struct relay_session *relay_session_new(const struct relay_session_conf *conf, ln_time now);
+/* Before the start, by an owner that learns which transport it got: as in the conf. */
+void relay_session_set_lossy(struct relay_session *s, bool lossy);
 void relay_session_start(struct relay_session *s, ln_time now); /* the transport is up */
 void relay_session_free(struct relay_session *s);               /* with its peers; null is fine */
 

@@ -27,8 +27,9 @@ struct agent_options {
 	const char *filter_table; /* null: "netbird" */
 	const char *log_file;     /* for GetConfig only; null: "" */
 	bool multi;
-	int lazy;       /* 1, 0, or -1: as the server says */
-	bool no_kernel; /* WireGuard in user space even where the kernel has it */
+	int lazy;                    /* 1, 0, or -1: as the server says */
+	bool no_kernel;              /* WireGuard in user space even where the kernel has it */
+	const char *relay_transport; /* NB_RELAY_TRANSPORT; null: auto */
 };
 
 struct agent;

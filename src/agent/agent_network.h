@@ -37,6 +37,7 @@ struct agent_network_conf {
 	const char *filter_table;       /* wanted; copied */
 	int lazy;                       /* 1: sleep when quiet, 0: never, -1: as the server says */
 	bool no_kernel;                 /* WireGuard in user space even where the kernel has it */
+	const char *relay_transport;    /* as in agent_options; outlives the network */
 	/* Names in use by the other networks of this process. */
 	bool (*name_taken)(void *user, const struct agent_network *self, const char *ifname,
 			   const char *filter_table);

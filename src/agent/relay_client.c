@@ -12,6 +12,7 @@
 #include "src/net/net_tls.h"
 #include "src/obs/obs_log.h"
 
+#define DATAGRAM_MTU 1280 /* of the interface: larger packets fit into no datagram (spec 13) */
 #define SWEEP_EVERY LN_MINUTE
 #define FOREIGN_IDLE (5 * LN_SEC)
 
@@ -43,6 +44,7 @@ struct relay_client {
 	struct relay_client_conf conf;
 	struct relay_id own;
 	struct net_tls_ctx *tls;
+	struct relay_avoid avoid;
 	char urls[RELAY_CLIENT_URLS_MAX][RELAY_LINK_URL_MAX + 1];
 	size_t nurls;
 	char last[RELAY_LINK_URL_MAX + 1]; /* the home that was lost: tried first; "" none */
@@ -145,6 +147,9 @@ static struct node *node_new(struct relay_client *c, enum node_kind kind, const 
 		.token = slice_of(c->token, c->ntoken),
 		.tls = tls_for(c, url),
 		.fwmark = c->conf.fwmark,
+		.transport = c->conf.transport,
+		.narrow = c->conf.mtu > DATAGRAM_MTU,
+		.avoid = &c->avoid,
 		.ready = on_ready,
 		.closed = on_closed,
 		.peer = on_link_peer,
@@ -370,6 +375,7 @@ struct relay_client *relay_client_new(struct ev_loop *loop, const struct relay_c
 	c->conf.own = NULL;
 	list_init(&c->nodes);
 	list_init(&c->peers);
+	relay_avoid_init(&c->avoid);
 	ev_timer_init(&c->retry, loop, on_retry);
 	ev_timer_init(&c->refuse, loop, on_refuse);
 	ev_timer_init(&c->sweep, loop, on_sweep);
@@ -391,6 +397,7 @@ void relay_client_free(struct relay_client *c)
 	ev_timer_fini(&c->retry);
 	ev_timer_fini(&c->sweep);
 	ev_timer_fini(&c->refuse);
+	relay_avoid_fini(&c->avoid);
 	net_tls_ctx_free(c->tls);
 	ev_defer_free(c->loop, c);
 }
@@ -484,19 +491,26 @@ size_t relay_client_list(const struct relay_client *c, struct relay_client_state
 {
 	size_t n = 0;
 	if (c->home != NULL && max > 0)
-		dst[n++] = (struct relay_client_state){ relay_link_instance(c->home->conn), true,
-							true, "" };
+		dst[n++] = (struct relay_client_state){ .url = relay_link_instance(c->home->conn),
+							.connected = true,
+							.home = true,
+							.quic = relay_link_is_quic(c->home->conn),
+							.error = "" };
 	for (size_t i = 0; c->home == NULL && i < c->nurls && n < max; i++)
-		dst[n++] = (struct relay_client_state){ c->urls[i], false, true,
-							c->error[0] != '\0' ? c->error
-									    : "connecting" };
+		dst[n++] =
+			(struct relay_client_state){ .url = c->urls[i],
+						     .home = true,
+						     .error = c->error[0] != '\0' ? c->error
+										  : "connecting" };
 	list_for_each(l, &c->nodes) {
 		const struct node *f = list_entry(l, struct node, link);
 		if (f->kind != NODE_FOREIGN || n == max)
 			continue;
 		bool up = relay_link_ready(f->conn);
-		dst[n++] = (struct relay_client_state){ relay_link_url(f->conn), up, false,
-							up ? "" : "connecting" };
+		dst[n++] = (struct relay_client_state){ .url = relay_link_url(f->conn),
+							.connected = up,
+							.quic = relay_link_is_quic(f->conn),
+							.error = up ? "" : "connecting" };
 	}
 	return n;
 }

@@ -11,6 +11,7 @@
 #include "lib/crypto/key.h"
 #include "lib/relay/relay_guard.h"
 
+#include "src/agent/relay_pipe.h"
 #include "src/ev/ev.h"
 
 #define RELAY_CLIENT_URLS_MAX 7
@@ -21,6 +22,8 @@ struct relay_peer;
 struct relay_client_conf {
 	const struct wg_key *own; /* copied */
 	uint32_t fwmark;
+	enum relay_transport transport;
+	uint16_t mtu; /* of the interface: above 1,280 QUIC is left out unless asked for */
 	/* The home connection: its instance address, or "" when it is lost. From the loop. */
 	void (*on_home)(void *user, const char *instance, const struct ip_addr *server);
 	/* up: the peer is online there. Not up: it is not, or not any more; p is dead afterwards.
@@ -55,7 +58,7 @@ void relay_peer_send(struct relay_peer *p, struct slice data);
 
 struct relay_client_state {
 	const char *url; /* valid until the next call of this header */
-	bool connected, home;
+	bool connected, home, quic;
 	const char *error; /* "" none */
 };
 

@@ -3,50 +3,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/base/str.h"
 #include "lib/wire/url.h"
 
-#include "src/net/net_dial.h"
-#include "src/net/net_stream.h"
-#include "src/net/net_tls.h"
-#include "src/net/net_ws.h"
-#include "src/obs/obs_log.h"
-
 #define LINK_DIAL_LIMIT (30 * LN_SEC)
-#define LINK_HINT_LIMIT (3 * LN_SEC)
-#define LINK_BEHIND ((size_t)4 << 20) /* bytes not taken by the socket */
 
 struct relay_link {
 	struct ev_loop *loop;
 	struct relay_link_conf conf;
 	char url[RELAY_LINK_URL_MAX + 1];
 	struct url at;
-	struct ip_ep server;
+	struct ip_addr server;
 	struct relay_session *session;
-	struct net_dial *dial;
-	struct net_stream *stream; /* until the WebSocket takes it */
-	struct net_ws *ws;
+	struct relay_pipe *pipe;
 	struct ev_timer timer; /* the session's, and the limit of dialling */
 	ln_time open_limit;
-	bool by_hint, open, closed;
+	bool open, closed;
 	char why[160];
 };
 
 /* --- the end ----------------------------------------------------------------------------------*/
-
-static void drop_transport(struct relay_link *l)
-{
-	if (l->dial != NULL)
-		net_dial_cancel(l->dial);
-	l->dial = NULL;
-	net_stream_free(l->stream);
-	l->stream = NULL;
-	net_ws_free(l->ws);
-	l->ws = NULL;
-	l->open = false;
-}
 
 static void finish(struct relay_link *l, bool left, const char *why)
 {
@@ -54,7 +31,8 @@ static void finish(struct relay_link *l, bool left, const char *why)
 		return;
 	l->closed = true;
 	(void)snprintf(l->why, sizeof(l->why), "%s", why);
-	drop_transport(l);
+	relay_pipe_free(l->pipe);
+	l->pipe = NULL;
 	ev_timer_stop(&l->timer);
 	l->conf.closed(l->conf.user, l, left, l->why);
 }
@@ -88,7 +66,7 @@ static void output(struct relay_link *l, const struct relay_session_out *out)
 {
 	switch (out->event) {
 	case RELAY_SESSION_SEND:
-		net_ws_send(l->ws, out->bytes);
+		relay_pipe_send(l->pipe, out->bytes);
 		break;
 	case RELAY_SESSION_READY:
 		l->conf.ready(l->conf.user, l);
@@ -139,123 +117,33 @@ static void on_message(void *user, struct slice msg)
 
 /* --- opening ----------------------------------------------------------------------------------*/
 
-static void on_ws_ready(void *user)
+static void on_open(void *user, bool lossy, const struct ip_addr *server)
 {
 	struct relay_link *l = user;
 	l->open = true;
+	l->server = *server;
 	l->open_limit = LN_TIME_NEVER;
+	relay_session_set_lossy(l->session, lossy);
 	relay_session_start(l->session, ev_now());
 	drive(l);
 }
 
-static void on_ws_writable(void *user)
-{
-	(void)user;
-}
-
-static void on_ws_closed(void *user, int err, const char *why)
+static void on_pipe_closed(void *user, int err, const char *why)
 {
 	struct relay_link *l = user;
-	char text[160];
 	/* Servers refuse without a word (spec relay trap 21). */
 	if (l->open && !relay_link_ready(l))
 		why = "the relay refused our token, or closed before it answered";
-	else if (err == LN_E_CLOSED)
+	else if (l->open && err == LN_E_CLOSED)
 		why = "the relay closed the connection";
-	(void)snprintf(text, sizeof(text), "%s", why);
-	finish(l, false, text);
+	finish(l, false, why);
 }
 
-static const struct net_ws_ops ws_ops = {
-	.ready = on_ws_ready,
+static const struct relay_pipe_ops pipe_ops = {
+	.open = on_open,
 	.message = on_message,
-	.writable = on_ws_writable,
-	.closed = on_ws_closed,
+	.closed = on_pipe_closed,
 };
-
-static void start_ws(struct relay_link *l)
-{
-	char host[URL_AUTHORITY_TEXT];
-	struct net_stream *s = l->stream;
-	url_authority(&l->at, host);
-	l->stream = NULL;
-	l->ws = net_ws_connect(l->loop, s, host, "/relay",
-			       RELAY_AUTH_RESPONSE_MAX > RELAY_MSG_MAX ? RELAY_AUTH_RESPONSE_MAX
-								       : RELAY_MSG_MAX,
-			       &ws_ops, l);
-}
-
-static void on_tls_data(void *user, struct slice data)
-{
-	(void)user; /* ready() comes first and hands the stream over */
-	(void)data;
-}
-
-static void on_tls_ready(void *user)
-{
-	start_ws(user);
-}
-
-static void on_tls_closed(void *user, int err, const char *why)
-{
-	char text[160];
-	(void)err;
-	(void)snprintf(text, sizeof(text), "TLS: %s", why);
-	finish(user, false, text);
-}
-
-static const struct net_stream_ops tls_ops = {
-	.data = on_tls_data,
-	.writable = on_ws_writable,
-	.ready = on_tls_ready,
-	.closed = on_tls_closed,
-};
-
-static void dial(struct relay_link *l, const struct ip_addr *hint);
-
-static void on_dialled(void *user, int fd, const struct ip_ep *peer, const char *why)
-{
-	struct relay_link *l = user;
-	l->dial = NULL;
-	if (fd < 0) {
-		if (l->by_hint)
-			dial(l, NULL);
-		else
-			finish(l, false, why);
-		return;
-	}
-	l->server = *peer;
-	struct net_tls *tls = NULL;
-	if (l->at.tls) {
-		tls = l->conf.tls != NULL ? net_tls_new(l->conf.tls, l->at.host) : NULL;
-		if (tls == NULL) {
-			close(fd);
-			finish(l, false, "the host name cannot be verified by TLS");
-			return;
-		}
-		net_tls_without_alpn(tls);
-	}
-	int err = net_stream_new(l->loop, fd, tls, &tls_ops, l, &l->stream);
-	if (err < 0)
-		finish(l, false, ln_strerror(err));
-	else if (tls == NULL)
-		start_ws(l);
-}
-
-static void dial(struct relay_link *l, const struct ip_addr *hint)
-{
-	char text[IP_TEXT_MAX];
-	struct net_dial_target t = { .host = l->at.host,
-				     .port = l->at.port,
-				     .fwmark = l->conf.fwmark };
-	l->by_hint = hint != NULL && ip_is_set(hint);
-	if (l->by_hint) {
-		ip_format(hint, text);
-		t.host = text;
-	}
-	l->dial = net_dial_new(l->loop, &t, l->by_hint ? LINK_HINT_LIMIT : LINK_DIAL_LIMIT,
-			       on_dialled, l);
-}
 
 static void on_timer(struct ev_timer *t)
 {
@@ -298,7 +186,16 @@ int relay_link_new(struct ev_loop *loop, const struct relay_link_conf *conf,
 	ev_timer_init(&l->timer, loop, on_timer);
 	l->open_limit = ev_now() + LINK_DIAL_LIMIT;
 	ev_timer_at(&l->timer, l->open_limit);
-	dial(l, conf->hint);
+	const struct relay_pipe_conf pc = {
+		.at = &l->at,
+		.hint = conf->hint,
+		.tls = conf->tls,
+		.fwmark = conf->fwmark,
+		.transport = conf->transport,
+		.narrow = conf->narrow,
+		.avoid = conf->avoid,
+	};
+	l->pipe = relay_pipe_new(loop, &pc, &pipe_ops, l);
 	l->conf.hint = NULL;
 	*ret = l;
 	return 0;
@@ -311,7 +208,7 @@ static void say_goodbye(struct relay_link *l)
 	relay_session_leave(l->session);
 	while (relay_session_poll(l->session, ev_now(), mslice_of(buf, sizeof(buf)), &out))
 		if (out.event == RELAY_SESSION_SEND)
-			net_ws_send(l->ws, out.bytes);
+			relay_pipe_send(l->pipe, out.bytes);
 }
 
 void relay_link_free(struct relay_link *l, bool say_close)
@@ -319,9 +216,10 @@ void relay_link_free(struct relay_link *l, bool say_close)
 	if (l == NULL)
 		return;
 	l->closed = true;
-	if (say_close && l->ws != NULL)
+	if (say_close && l->pipe != NULL && relay_pipe_is_open(l->pipe))
 		say_goodbye(l);
-	drop_transport(l);
+	relay_pipe_free(l->pipe);
+	l->pipe = NULL;
 	ev_timer_fini(&l->timer);
 	relay_session_free(l->session);
 	l->session = NULL;
@@ -347,12 +245,17 @@ const char *relay_link_instance(const struct relay_link *l)
 
 struct ip_addr relay_link_ip(const struct relay_link *l)
 {
-	return l->server.addr;
+	return l->server;
 }
 
 ln_time relay_link_unused_since(const struct relay_link *l)
 {
 	return relay_session_unused_since(l->session);
+}
+
+bool relay_link_is_quic(const struct relay_link *l)
+{
+	return l->pipe != NULL && relay_pipe_is_quic(l->pipe);
 }
 
 bool relay_link_attach(struct relay_link *l, struct relay_link_peer *p)
@@ -377,9 +280,9 @@ void relay_link_detach(struct relay_link *l, struct relay_link_peer *p)
 void relay_link_send(struct relay_link *l, const struct relay_link_peer *p, struct slice data)
 {
 	uint8_t buf[RELAY_MSG_MAX];
-	if (!relay_link_ready(l) || net_ws_pending(l->ws) > LINK_BEHIND)
+	if (!relay_link_ready(l))
 		return;
 	int n = relay_msg_write_transport(mslice_of(buf, sizeof(buf)), &p->id, data);
 	if (n > 0)
-		net_ws_send(l->ws, slice_of(buf, (size_t)n));
+		relay_pipe_send(l->pipe, slice_of(buf, (size_t)n));
 }

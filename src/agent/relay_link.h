@@ -1,7 +1,7 @@
 #pragma once
 /*
- * One connection to one relay server: dials, does TLS and WebSocket, and carries the messages of a
- * relay_session (lib/relay), which knows the protocol. It ends once and is not used again;
+ * One connection to one relay server: a transport (relay_pipe.h) and the relay_session (lib/relay)
+ * on it, which knows the protocol. It ends once and is not used again;
  * relay_client.h decides about the next one. Messages written in one turn of the loop leave
  * together.
  */
@@ -9,6 +9,7 @@
 #include "lib/base/ip.h"
 #include "lib/relay/relay_session.h"
 
+#include "src/agent/relay_pipe.h"
 #include "src/ev/ev.h"
 
 #define RELAY_LINK_URL_MAX 255
@@ -29,6 +30,9 @@ struct relay_link_conf {
 	struct slice token;      /* binary; copied */
 	struct net_tls_ctx *tls; /* for rels://, else null; outlives the handshake */
 	uint32_t fwmark;
+	enum relay_transport transport;
+	bool narrow;               /* as in relay_pipe_conf */
+	struct relay_avoid *avoid; /* outlives the link */
 	void (*ready)(void *user, struct relay_link *l);
 	/* From the loop, once, also before ready. `left`: the server said Close. Free it. */
 	void (*closed)(void *user, struct relay_link *l, bool left, const char *why);
@@ -50,6 +54,7 @@ bool relay_link_ready(const struct relay_link *l);
 const char *relay_link_url(const struct relay_link *l);
 const char *relay_link_instance(const struct relay_link *l); /* "" before ready */
 struct ip_addr relay_link_ip(const struct relay_link *l);    /* of the server; family 0 unknown */
+bool relay_link_is_quic(const struct relay_link *l);         /* of one that is ready */
 /* Since when there are no peers; LN_TIME_NEVER while there are. */
 ln_time relay_link_unused_since(const struct relay_link *l);
 

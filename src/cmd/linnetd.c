@@ -24,7 +24,7 @@ enum {
 };
 
 struct linnetd_conf {
-	const char *daemon_addr, *config, *state_dir, *log_level, *lazy, *filter_table;
+	const char *daemon_addr, *config, *state_dir, *log_level, *lazy, *filter_table, *transport;
 	struct svc_conf_strs log_file;
 	bool multi, no_kernel;
 };
@@ -68,6 +68,9 @@ static const struct svc_conf_row linnetd_rows[] = {
 	ROW("wgKernelDisabled", CONF_BOOL, no_kernel, "false", "NB_WG_KERNEL_DISABLED",
 	    "wg-kernel-disabled", NULL, NULL,
 	    "WireGuard in user space even where the kernel has it"),
+	ROW("relayTransport", CONF_STR, transport, "auto", "NB_RELAY_TRANSPORT", "relay-transport",
+	    "HOW", NULL,
+	    "relays by quic, ws, prefer-quic, prefer-ws, or auto: the faster to answer"),
 	ROW("nftablesTable", CONF_STR, filter_table, "netbird", "NB_NFTABLES_TABLE",
 	    "nftables-table", "NAME", NULL, "name of the packet filter's table"),
 };
@@ -202,6 +205,7 @@ static int linnetd_run(struct linnetd *d, const struct linnetd_conf *conf, const
 		.multi = conf->multi,
 		.lazy = linnetd_lazy(conf->lazy),
 		.no_kernel = conf->no_kernel,
+		.relay_transport = conf->transport,
 	};
 	log_info("linnetd", "starting", LOG_STR("version", LINNET_VERSION),
 		 LOG_STR("speaks", "NetBird " AGENT_NETBIRD_VERSION));

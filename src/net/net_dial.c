@@ -1,7 +1,6 @@
 #include "src/net/net_dial.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -10,18 +9,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ADDRS_MAX 8
-#define STAGGER (250 * LN_MSEC)
+#include "src/net/net_resolve.h"
 
-/* What the worker thread gets and gives; outlives a cancelled dial. */
-struct resolve_job {
-	struct net_dial *dial; /* null after cancel; touched on the loop's thread only */
-	char host[256];
-	int err; /* EAI_* */
-	int sys_err;
-	struct ip_addr addr[ADDRS_MAX];
-	size_t n;
-};
+#define ADDRS_MAX NET_RESOLVE_MAX
+#define STAGGER (250 * LN_MSEC)
 
 struct attempt {
 	struct net_dial *dial;
@@ -34,7 +25,7 @@ struct net_dial {
 	struct ev_loop *loop;
 	net_dial_done_fn *done;
 	void *user;
-	struct resolve_job *job;
+	struct net_resolve *resolve;
 	struct ev_timer stagger;
 	struct ev_timer limit;
 	uint16_t port;
@@ -67,8 +58,7 @@ static void dial_free(struct net_dial *d)
 		attempt_end(&d->v[i], false);
 	ev_timer_fini(&d->stagger);
 	ev_timer_fini(&d->limit);
-	if (d->job != NULL)
-		d->job->dial = NULL;
+	net_resolve_cancel(d->resolve);
 	if (d->pending_fd >= 0)
 		close(d->pending_fd);
 	ev_defer_free(d->loop, d);
@@ -189,57 +179,22 @@ static void on_limit(struct ev_timer *t)
 
 /* --- resolving --------------------------------------------------------------------------------*/
 
-static void resolve_work(void *arg)
-{
-	struct resolve_job *j = arg;
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
-	j->err = getaddrinfo(j->host, NULL, &hints, &list);
-	j->sys_err = errno;
-	for (struct addrinfo *ai = list; j->err == 0 && ai != NULL; ai = ai->ai_next) {
-		struct ip_ep ep;
-		if (j->n < ADDRS_MAX && ip_ep_from_sockaddr(ai->ai_addr, &ep) == 0)
-			j->addr[j->n++] = ep.addr;
-	}
-	if (list != NULL)
-		freeaddrinfo(list);
-}
-
-/* The resolver's first family first, then taking turns. */
 static void take_addresses(struct net_dial *d, const struct ip_addr *addr, size_t n)
 {
-	bool used[ADDRS_MAX] = { false };
-	uint8_t family = n != 0 ? addr[0].family : 0;
-	while (d->n < n) {
-		size_t pick = n;
-		for (size_t i = 0; i < n; i++)
-			if (!used[i] && (pick == n ||
-					 (addr[i].family == family && addr[pick].family != family)))
-				pick = i;
-		used[pick] = true;
-		family = addr[pick].family == 4 ? 6 : 4;
-		d->v[d->n++].ep = (struct ip_ep){ .addr = addr[pick], .port = d->port };
-	}
+	for (; d->n < n; d->n++)
+		d->v[d->n].ep = (struct ip_ep){ .addr = addr[d->n], .port = d->port };
 }
 
-static void resolve_done(void *arg)
+static void on_resolved(void *user, const struct ip_addr *v, size_t n, const char *why)
 {
-	struct resolve_job *j = arg;
-	struct net_dial *d = j->dial;
-	if (d != NULL) {
-		d->job = NULL;
-		if (j->err != 0 || j->n == 0) {
-			char what[160];
-			snprintf(what, sizeof(what), "cannot resolve the name: %s",
-				 j->err == EAI_SYSTEM ? ln_strerror(-j->sys_err)
-				 : j->err != 0        ? gai_strerror(j->err)
-						      : "no address");
-			finish_error(d, LN_E_NOTFOUND, what);
-		} else {
-			take_addresses(d, j->addr, j->n);
-			start_next(d);
-		}
+	struct net_dial *d = user;
+	d->resolve = NULL;
+	if (n == 0) {
+		finish_error(d, LN_E_NOTFOUND, why);
+		return;
 	}
-	free(j);
+	take_addresses(d, v, n);
+	start_next(d);
 }
 
 static void start_tcp(struct net_dial *d, const struct net_dial_target *t)
@@ -251,11 +206,7 @@ static void start_tcp(struct net_dial *d, const struct net_dial_target *t)
 		ev_timer_after(&d->stagger, 0);
 		return;
 	}
-	struct resolve_job *j = ln_alloc(sizeof(*j));
-	snprintf(j->host, sizeof(j->host), "%s", t->host);
-	j->dial = d;
-	d->job = j;
-	ev_work(d->loop, resolve_work, resolve_done, j);
+	d->resolve = net_resolve_new(d->loop, t->host, on_resolved, d);
 }
 
 /* --- Unix sockets -----------------------------------------------------------------------------*/

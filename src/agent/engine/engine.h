@@ -27,8 +27,9 @@ struct engine_conf {
 	const struct agent_conf *conf; /* stays valid and unchanged */
 	const char *ifname;            /* copied, like the next one */
 	const char *filter_table;
-	int lazy;       /* 1 or 0 overrules the server; -1: as it says */
-	bool no_kernel; /* WireGuard in user space even where the kernel has it */
+	int lazy;                    /* 1 or 0 overrules the server; -1: as it says */
+	bool no_kernel;              /* WireGuard in user space even where the kernel has it */
+	const char *relay_transport; /* relay_transport_parse(); outlives the engine */
 	/* True for interfaces of other networks of this process: no path leads through them. */
 	bool (*own_interface)(void *user, const char *ifname);
 	void (*on_event)(void *user, enum engine_event ev, const char *text);

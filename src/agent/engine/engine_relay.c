@@ -109,6 +109,8 @@ void engine_relay_init(struct engine *e)
 {
 	struct relay_client_conf c = {
 		.own = &e->own,
+		.transport = relay_transport_parse(e->conf.relay_transport),
+		.mtu = e->conf.conf->mtu,
 		.on_home = engine_relay_on_home,
 		.on_peer = engine_relay_on_peer,
 		.on_packet = engine_relay_on_packet,

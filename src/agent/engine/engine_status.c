@@ -126,7 +126,9 @@ static int engine_status_servers(struct engine *e, struct arena *a,
 			.uri = arena_strdup(a, relays[i].url),
 			.available = relays[i].connected,
 			.error = arena_strdup(a, relays[i].error),
-			.transport = relays[i].connected ? "ws" : "",
+			.transport = !relays[i].connected ? ""
+				     : relays[i].quic     ? "quic"
+							  : "ws",
 		};
 		if (out[n + i].uri == NULL || out[n + i].error == NULL)
 			return LN_E_LIMIT;

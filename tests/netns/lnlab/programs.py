@@ -170,10 +170,10 @@ class LinnetAgent(Agent):
 
 
 class NetbirdAgent(Agent):
-    def __init__(self, host, binary):
+    def __init__(self, host, binary, env=None):
         self.host, self.bin = host, binary
         self.socket = host.folder / "netbird.sock"
-        env = {"HOME": str(host.folder), "NB_WG_KERNEL_DISABLED": "true", "NB_DISABLE_NAT_MAPPER": "true"}
+        env = {**(env or {}), "HOME": str(host.folder), "NB_WG_KERNEL_DISABLED": "true", "NB_DISABLE_NAT_MAPPER": "true"}
         self.process = host.start_private(
             ["/var/lib/netbird", "/etc/netbird", "/var/log/netbird", "/var/run/netbird"], binary, "service", "run",
             "--daemon-addr", f"unix://{self.socket}", "--log-level", "debug", "--log-file", "console",
