@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "lib/base/map.h"
 #include "lib/mgmt/mgmt_put.h"
 
 enum { /* NetworkMap, spec management-protocol 1.5 */
@@ -59,53 +58,28 @@ struct mgmt_shelf {
 	struct mgmt_block **rules[MGMT_VARIANTS];
 };
 
-/* --- blocks ----------------------------------------------------------------------------------- */
+/* What an entry is made of; which of them depends on the block. */
+struct parts {
+	const struct netmap_account *acc;
+	bool v6; /* of peers */
+	const struct netmap_rule_index *rule;
+	const struct netmap_list *list;
 
-static struct mgmt_block *block_new(size_t nentries)
-{
-	struct mgmt_block *b = ln_alloc(sizeof(*b));
-	b->ends = ln_calloc(LN_MAX(nentries, 1u), sizeof(*b->ends));
-	b->hashes = ln_calloc(LN_MAX(nentries, 1u), sizeof(*b->hashes));
-	return b;
-}
+	struct rule_text {
+		unsigned direction;
+		unsigned action;
+		unsigned protocol;
+		const char *id;
+		size_t nid;
+		unsigned variant;
+	} text; /* what all rules of a block have in common */
+};
 
-void mgmt_block_free(struct mgmt_block *b)
+static void keep(struct mgmt_shelf *s, struct mgmt_block **at, struct mgmt_block *b)
 {
-	if (b == NULL)
-		return;
-	free(b->bytes);
-	free(b->ends);
-	free(b->hashes);
-	free(b);
-}
-
-static uint8_t *block_room(struct mgmt_block *b, size_t n)
-{
-	if (b->cap - b->n < n) {
-		b->cap = LN_MAX(b->cap * 2, b->n + n);
-		b->bytes = ln_realloc(b->bytes, b->cap);
-	}
-	return b->bytes + b->n;
-}
-
-/* What was written since the last entry is the next one. */
-static void block_entry(struct mgmt_block *b, const uint64_t seed[2])
-{
-	size_t from = b->nentries > 0 ? b->ends[b->nentries - 1] : 0;
-	b->ends[b->nentries] = b->n;
-	b->hashes[b->nentries] = map_hash(seed, slice_of(b->bytes + from, b->n - from));
-	b->sum += b->hashes[b->nentries];
-	b->nentries++;
-}
-
-/* The memory it takes, the spare part given back. */
-static size_t block_trim(struct mgmt_block *b)
-{
-	if (b->cap > b->n && b->n > 0) {
-		b->bytes = ln_realloc(b->bytes, b->n);
-		b->cap = b->n;
-	}
-	return sizeof(*b) + b->cap + b->nentries * (sizeof(*b->ends) + sizeof(*b->hashes));
+	s->kept += mgmt_block_memory(b);
+	b->kept = true;
+	*at = b;
 }
 
 /* --- peers ------------------------------------------------------------------------------------ */
@@ -117,14 +91,16 @@ static size_t host_text(const struct ip_addr *a, char text[IP_PREFIX_TEXT_MAX])
 	return strlen(text);
 }
 
-static void put_peer(struct mgmt_block *b, const struct netmap_account *acc,
-		     const struct netmap_account_peer *m, bool v6)
+static void put_peer(struct mgmt_block *b, const void *ctx, size_t i)
 {
+	const struct parts *of = ctx;
+	const struct netmap_account *acc = of->acc;
+	const struct netmap_account_peer *m = &acc->peers[i];
 	char key[WG_KEY_TEXT], four[IP_PREFIX_TEXT_MAX], six[IP_PREFIX_TEXT_MAX];
 	wg_key_format(&m->key, key);
 	size_t nkey = strlen(key);
 	size_t nfour = ip_is_set(&m->v4) ? host_text(&m->v4, four) : 0;
-	size_t nsix = v6 && ip_is_set(&m->v6) ? host_text(&m->v6, six) : 0;
+	size_t nsix = of->v6 && ip_is_set(&m->v6) ? host_text(&m->v6, six) : 0;
 	size_t nlabel = strlen(m->label), ndomain = strlen(acc->domain);
 	size_t nversion = m->version != NULL ? strlen(m->version) : 0;
 	size_t nssh = mgmt_bytes_size(m->ssh_key.n);
@@ -133,7 +109,7 @@ static void put_peer(struct mgmt_block *b, const struct netmap_account *acc,
 		   mgmt_varint_size(nssh) + nssh + mgmt_bytes_size(nfqdn) +
 		   mgmt_bytes_size(nversion);
 
-	uint8_t *p = block_room(b, ENTRY_FIXED + n);
+	uint8_t *p = mgmt_block_room(b, ENTRY_FIXED + n);
 	p = mgmt_put_head(p, MAP_REMOTE_PEERS, n);
 	p = mgmt_put_bytes(p, PEER_KEY, key, nkey);
 	if (nfour > 0)
@@ -152,23 +128,35 @@ static void put_peer(struct mgmt_block *b, const struct netmap_account *acc,
 	b->n = (size_t)(p - b->bytes);
 }
 
-const struct mgmt_block *mgmt_shelf_peers(struct mgmt_shelf *s, bool v6)
+/* One entry for each peer of the account. */
+static struct mgmt_block *make_all(const struct mgmt_shelf *s, mgmt_block_entry_fn *fn, bool v6,
+				   const struct mgmt_block *before, const uint32_t *was)
 {
-	struct mgmt_block **at = &s->peers[v6];
-	if (*at != NULL)
-		return *at;
-	*at = block_new(s->acc->npeers);
-	for (size_t i = 0; i < s->acc->npeers; i++) {
-		put_peer(*at, s->acc, &s->acc->peers[i], v6);
-		block_entry(*at, s->seed);
-	}
-	s->kept += block_trim(*at);
-	return *at;
+	const struct parts of = { .acc = s->acc, .v6 = v6 };
+	const struct mgmt_block_spec spec = {
+		.seed = { s->seed[0], s->seed[1] },
+		.limit = SIZE_MAX,
+		.nentries = s->acc->npeers,
+		.fn = fn,
+		.ctx = &of,
+		.before = before,
+		.was = was,
+	};
+	return mgmt_block_make(&spec);
 }
 
-static void put_compact(struct mgmt_block *b, const struct netmap_account *acc,
-			const struct netmap_account_peer *m)
+const struct mgmt_block *mgmt_shelf_peers(struct mgmt_shelf *s, bool v6)
 {
+	if (s->peers[v6] == NULL)
+		keep(s, &s->peers[v6], make_all(s, put_peer, v6, NULL, NULL));
+	s->peers[v6]->used = true;
+	return s->peers[v6];
+}
+
+static void put_compact(struct mgmt_block *b, const void *ctx, size_t i)
+{
+	const struct netmap_account *acc = ((const struct parts *)ctx)->acc;
+	const struct netmap_account_peer *m = &acc->peers[i];
 	size_t n4 = ip_is_set(&m->v4) ? 4 : 0;
 	size_t n6 = ip_is_set(&m->v6) && ip_is_set(&acc->network_v6.addr) ? 16 : 0;
 	size_t nlabel = strlen(m->label);
@@ -179,7 +167,7 @@ static void put_compact(struct mgmt_block *b, const struct netmap_account *acc,
 		   mgmt_bytes_size(m->ssh_key.n) + mgmt_bytes_size(nlabel) +
 		   mgmt_bytes_size(nversion) + (ipv6 ? 2u : 0u) + (prefixes ? 2u : 0u);
 
-	uint8_t *p = block_room(b, ENTRY_FIXED + n);
+	uint8_t *p = mgmt_block_room(b, ENTRY_FIXED + n);
 	p = mgmt_put_head(p, COMPONENTS_PEERS, n);
 	p = mgmt_put_bytes(p, COMPACT_KEY, m->key.b, sizeof(m->key.b));
 	if (n4 > 0)
@@ -201,27 +189,13 @@ static void put_compact(struct mgmt_block *b, const struct netmap_account *acc,
 
 const struct mgmt_block *mgmt_shelf_compact(struct mgmt_shelf *s)
 {
-	if (s->compact != NULL)
-		return s->compact;
-	s->compact = block_new(s->acc->npeers);
-	for (size_t i = 0; i < s->acc->npeers; i++) {
-		put_compact(s->compact, s->acc, &s->acc->peers[i]);
-		block_entry(s->compact, s->seed);
-	}
-	s->kept += block_trim(s->compact);
+	if (s->compact == NULL)
+		keep(s, &s->compact, make_all(s, put_compact, false, NULL, NULL));
+	s->compact->used = true;
 	return s->compact;
 }
 
 /* --- rules ------------------------------------------------------------------------------------ */
-
-struct rule_text { /* what all rules of a block have in common */
-	unsigned direction;
-	unsigned action;
-	unsigned protocol;
-	const char *id;
-	size_t nid;
-	bool prefixes;
-};
 
 static size_t port_text(uint16_t port, char text[6])
 {
@@ -263,10 +237,12 @@ static void put_rule(struct mgmt_block *b, const struct rule_text *t, const stru
 	size_t nfixed = (size_t)(p - fixed);
 	struct ip_prefix host = ip_prefix_host(addr);
 	uint8_t compact[17];
-	size_t ncompact = t->prefixes ? ip_prefix_to_compact(&host, compact) : 0;
+	size_t ncompact = (t->variant & MGMT_VARIANT_PREFIXES) != 0
+				  ? ip_prefix_to_compact(&host, compact)
+				  : 0;
 	size_t n = nfixed + mgmt_bytes_size(t->nid) + mgmt_bytes_size(ncompact);
 
-	p = block_room(b, ENTRY_FIXED + n);
+	p = mgmt_block_room(b, ENTRY_FIXED + n);
 	p = mgmt_put_head(p, MAP_FIREWALL_RULES, n);
 	p = mgmt_put_raw(p, fixed, nfixed);
 	if (t->nid > 0)
@@ -277,67 +253,147 @@ static void put_rule(struct mgmt_block *b, const struct rule_text *t, const stru
 }
 
 /* In the order of netmap_build(): port by port, IPv4 before IPv6. */
-static void put_rules(struct mgmt_block *b, const struct rule_text *t,
-		      const struct netmap_rule_index *r, const struct netmap_account_peer *other,
-		      unsigned variant)
+static void put_rules(struct mgmt_block *b, const void *ctx, size_t entry)
 {
-	for (size_t i = 0; i < r->nports; i++) {
-		const struct netmap_ports *ports = &r->ports[i];
-		if (ports->first != ports->last && (variant & MGMT_VARIANT_RANGES) == 0)
+	const struct parts *of = ctx;
+	const struct rule_text *t = &of->text;
+	const struct netmap_account_peer *other = &of->acc->peers[of->list->peers[entry]];
+	for (size_t i = 0; i < of->rule->nports; i++) {
+		const struct netmap_ports *ports = &of->rule->ports[i];
+		if (ports->first != ports->last && (t->variant & MGMT_VARIANT_RANGES) == 0)
 			continue;
 		if (ip_is_set(&other->v4))
 			put_rule(b, t, &other->v4, ports);
-		if ((variant & MGMT_VARIANT_V6) != 0 && ip_is_set(&other->v6))
+		if ((t->variant & MGMT_VARIANT_V6) != 0 && ip_is_set(&other->v6))
 			put_rule(b, t, &other->v6, ports);
 	}
 }
 
 static struct mgmt_block *make_rules(const struct mgmt_shelf *s, const struct netmap_part *part,
-				     unsigned variant)
+				     unsigned variant, const struct mgmt_block *before,
+				     const uint32_t *was)
 {
 	const struct netmap_rule_index *r = &s->acc->index->rules[part->rule];
-	const struct netmap_list *list = r->lists[part->slot];
-	const struct rule_text text = {
-		.direction = part->direction,
-		.action = r->rule->action,
-		.protocol = r->protocol,
-		.id = r->rule->id,
-		.nid = strlen(r->rule->id),
-		.prefixes = (variant & MGMT_VARIANT_PREFIXES) != 0,
+	const struct parts of = {
+		.acc = s->acc,
+		.rule = r,
+		.list = r->lists[part->slot],
+		.text = {
+			.direction = part->direction,
+			.action = r->rule->action,
+			.protocol = r->protocol,
+			.id = r->rule->id,
+			.nid = strlen(r->rule->id),
+			.variant = variant,
+		},
 	};
-	struct mgmt_block *b = block_new(list->npeers);
-	for (size_t i = 0; i < list->npeers; i++) {
-		put_rules(b, &text, r, &s->acc->peers[list->peers[i]], variant);
-		block_entry(b, s->seed);
-		if (b->n > MGMT_BLOCK_MAX) {
-			mgmt_block_free(b);
-			return NULL;
-		}
-	}
-	return b;
+	const struct mgmt_block_spec spec = {
+		.seed = { s->seed[0], s->seed[1] },
+		.limit = MGMT_BLOCK_MAX,
+		.nentries = of.list->npeers,
+		.fn = put_rules,
+		.ctx = &of,
+		.before = before,
+		.was = was,
+	};
+	return mgmt_block_make(&spec);
+}
+
+#define PER_RULE ((size_t)NETMAP_SLOTS * 2)
+
+static struct mgmt_block **rules_at(struct mgmt_shelf *s, const struct netmap_part *part,
+				    unsigned variant)
+{
+	if (s->rules[variant] == NULL)
+		s->rules[variant] =
+			ln_calloc(s->acc->index->nrules * PER_RULE, sizeof(struct mgmt_block *));
+	return &s->rules[variant][part->rule * PER_RULE + (size_t)part->slot * 2 + part->direction];
+}
+
+static bool has_room(const struct mgmt_shelf *s, const struct mgmt_block *b)
+{
+	return s->kept <= s->budget && mgmt_block_memory(b) <= s->budget - s->kept;
 }
 
 struct mgmt_block *mgmt_shelf_rules(struct mgmt_shelf *s, const struct netmap_part *part,
 				    unsigned variant)
 {
-	size_t per_rule = (size_t)NETMAP_SLOTS * 2;
-	if (s->rules[variant] == NULL)
-		s->rules[variant] =
-			ln_calloc(s->acc->index->nrules * per_rule, sizeof(struct mgmt_block *));
-	struct mgmt_block **at = &s->rules[variant][part->rule * per_rule + (size_t)part->slot * 2 +
-						    part->direction];
-	if (*at != NULL)
-		return *at;
-	struct mgmt_block *b = make_rules(s, part, variant);
+	struct mgmt_block **at = rules_at(s, part, variant);
+	struct mgmt_block *b = *at != NULL ? *at : make_rules(s, part, variant, NULL, NULL);
 	if (b == NULL)
 		return NULL;
-	size_t n = block_trim(b);
-	if (s->kept > s->budget || n > s->budget - s->kept)
-		return b;
-	s->kept += n;
-	b->kept = true;
-	*at = b;
+	b->used = true;
+	if (*at == NULL && has_room(s, b))
+		keep(s, at, b);
 	return b;
+}
+
+/* --- from one account to the next ------------------------------------------------------------- */
+
+/* Where the peers of a list stood in the former one. Both are in the same order, or it is made
+ * anew. */
+static void follow_list(const struct netmap_list *list, const struct netmap_list *before,
+			const struct netmap_same *same, uint32_t *was)
+{
+	size_t at = 0;
+	for (size_t i = 0; i < list->npeers; i++) {
+		uint32_t peer = same->peers[list->peers[i]];
+		was[i] = MGMT_BLOCK_NEW;
+		if (peer == NETMAP_NEW || !bitset_has(before->bits, peer))
+			continue;
+		size_t k = at;
+		while (k < before->npeers && before->peers[k] != peer)
+			k++;
+		if (k == before->npeers)
+			continue;
+		was[i] = (uint32_t)k;
+		at = k + 1;
+	}
+}
+
+static void follow_rules(struct mgmt_shelf *s, const struct mgmt_shelf *from, unsigned variant,
+			 const struct netmap_same *same, uint32_t *was)
+{
+	const struct netmap_index *x = s->acc->index;
+	for (size_t i = 0; i < x->nrules * PER_RULE; i++) {
+		const struct mgmt_block *before = from->rules[variant][i];
+		const struct netmap_part part = {
+			.rule = (uint32_t)(i / PER_RULE),
+			.slot = (enum netmap_slot)(i % PER_RULE / 2),
+			.direction = (enum netmap_direction)(i % 2),
+		};
+		if (before == NULL || !before->used)
+			continue;
+		follow_list(x->rules[part.rule].lists[part.slot],
+			    from->acc->index->rules[part.rule].lists[part.slot], same, was);
+		struct mgmt_block *b = make_rules(s, &part, variant, before, was);
+		if (b != NULL && has_room(s, b))
+			keep(s, rules_at(s, &part, variant), b);
+		else
+			mgmt_block_free(b);
+	}
+}
+
+void mgmt_shelf_follow(struct mgmt_shelf *s, const struct mgmt_shelf *from,
+		       const struct netmap_same *same)
+{
+	ln_assert(s->kept == 0 && s->seed[0] == from->seed[0] && s->seed[1] == from->seed[1]);
+	for (size_t v6 = 0; v6 < LN_COUNT(s->peers); v6++) {
+		const struct mgmt_block *before = from->peers[v6];
+		if (before != NULL && before->used)
+			keep(s, &s->peers[v6], make_all(s, put_peer, v6 != 0, before, same->peers));
+	}
+	if (from->compact != NULL && from->compact->used)
+		keep(s, &s->compact, make_all(s, put_compact, false, from->compact, same->peers));
+	if (!same->rules)
+		return;
+	ln_assert(s->acc->index->nrules == from->acc->index->nrules);
+	uint32_t *was = ln_calloc(LN_MAX(s->acc->npeers, 1u), sizeof(*was));
+	for (unsigned v = 0; v < MGMT_VARIANTS; v++) {
+		if (from->rules[v] != NULL)
+			follow_rules(s, from, v, same, was);
+	}
+	free(was);
 }
 
 /* --- the shelf -------------------------------------------------------------------------------- */
@@ -362,7 +418,7 @@ void mgmt_shelf_free(struct mgmt_shelf *s)
 	mgmt_block_free(s->peers[1]);
 	mgmt_block_free(s->compact);
 	for (size_t v = 0; v < MGMT_VARIANTS; v++) {
-		size_t n = s->rules[v] != NULL ? s->acc->index->nrules * NETMAP_SLOTS * 2 : 0;
+		size_t n = s->rules[v] != NULL ? s->acc->index->nrules * PER_RULE : 0;
 		for (size_t i = 0; i < n; i++)
 			mgmt_block_free(s->rules[v][i]);
 		free(s->rules[v]);

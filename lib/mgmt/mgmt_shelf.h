@@ -10,11 +10,12 @@
  *
  * Owner: whoever called mgmt_shelf_new(). The account must outlive it. Not for several threads.
  */
+#include "lib/mgmt/mgmt_block.h"
 #include "lib/mgmt/mgmt_msg.h"
+#include "lib/netmap/netmap_change.h"
 #include "lib/netmap/netmap_view.h"
 
 #define MGMT_SHELF_BYTES ((size_t)64 << 20) /* sensible budget of the parts kept */
-#define MGMT_BLOCK_MAX ((size_t)256 << 20)  /* no receiver takes a map of this size */
 
 struct mgmt_shelf;
 
@@ -25,21 +26,17 @@ enum mgmt_variant { /* bits */
 	MGMT_VARIANTS = 8
 };
 
-/* Entries one behind the other: entry i is bytes[ends[i - 1] .. ends[i]). */
-struct mgmt_block {
-	uint8_t *bytes;
-	size_t n, cap;
-	size_t nentries;
-	size_t *ends;
-	uint64_t *hashes; /* of each entry */
-	uint64_t sum;     /* of all hashes: the block as a set */
-	bool kept;        /* by the shelf; else the one who asked frees it */
-};
-
 /* The seed makes the hashes of this process its own. Beyond `budget` bytes parts are not kept. */
 struct mgmt_shelf *mgmt_shelf_new(const struct netmap_account *acc, const uint64_t seed[2],
 				  size_t budget);
 void mgmt_shelf_free(struct mgmt_shelf *s);
+/*
+ * Fills an empty shelf from that of the former account: of what was asked for there, only entries
+ * of peers that changed are made anew. Both have the same seed; the domain and the networks of the
+ * account are the same, as they are when netmap_account_change() made it.
+ */
+void mgmt_shelf_follow(struct mgmt_shelf *s, const struct mgmt_shelf *from,
+		       const struct netmap_same *same);
 
 /* RemotePeerConfig of every peer of the account, each with the tag of NetworkMap.remotePeers. */
 const struct mgmt_block *mgmt_shelf_peers(struct mgmt_shelf *s, bool v6);
@@ -51,14 +48,7 @@ const struct mgmt_block *mgmt_shelf_compact(struct mgmt_shelf *s);
  */
 struct mgmt_block *mgmt_shelf_rules(struct mgmt_shelf *s, const struct netmap_part *part,
 				    unsigned variant);
-void mgmt_block_free(struct mgmt_block *b);
 
 const struct netmap_account *mgmt_shelf_account(const struct mgmt_shelf *s);
 const uint64_t *mgmt_shelf_seed(const struct mgmt_shelf *s);
 size_t mgmt_shelf_kept(const struct mgmt_shelf *s); /* bytes of parts kept */
-
-static inline struct slice mgmt_block_run(const struct mgmt_block *b, size_t first, size_t end)
-{
-	size_t from = first > 0 ? b->ends[first - 1] : 0;
-	return slice_of(b->bytes + from, first < end ? b->ends[end - 1] - from : 0);
-}

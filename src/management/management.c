@@ -88,7 +88,9 @@ static int read_store(struct management *m, struct ln_fail *f)
 		return ln_fail(f, r, "cannot read the account: %s", ln_strerror(r));
 	r = store_peer_disconnect_all(m->store);
 	if (r >= 0)
-		r = management_snapshot_load(m->store, m->hash_seed, &m->snapshot);
+		r = management_snapshot_load(m->store, NULL, &m->snapshot);
+	if (r >= 0)
+		management_snapshot_furnish(m->snapshot, m->hash_seed, NULL);
 	if (r < 0)
 		return ln_fail(f, r, "cannot read the account: %s", ln_strerror(r));
 	return 0;

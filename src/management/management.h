@@ -46,6 +46,7 @@ struct management_counters {
 	uint64_t maps, maps_same, maps_late;     /* sent; not sent because equal; reader was slow */
 	uint64_t components;                     /* of the maps: sent in the component form */
 	uint64_t fast;                           /* Syncs answered without a map */
+	uint64_t snapshots, snapshots_followed;  /* loaded; of them: made of the former one */
 	uint64_t refreshes;                      /* of relay tokens, sent on open streams */
 	uint64_t connect_stale, disconnect_stale, store_errors, replays;
 };

@@ -12,7 +12,7 @@
 #include "lib/base/str.h"
 #include "lib/crypto/box.h"
 #include "lib/mgmt/mgmt_plan.h"
-#include "lib/netmap/netmap_account.h"
+#include "lib/netmap/netmap_change.h"
 #include "lib/token/relay_token.h"
 
 #include "src/ev/ev.h"
@@ -34,6 +34,8 @@ struct management_stream;
 struct management_snapshot {
 	struct arena arena;
 	const struct netmap_account *account;
+	bool followed; /* made of the former one and the changes */
+	struct netmap_same same;
 	struct mgmt_shelf *shelf; /* parts of its maps; the loop's thread only */
 	uint64_t serial;
 	unsigned refs;
@@ -165,8 +167,16 @@ LN_MUST_CHECK int management_meta_convert(const struct mgmt_meta *from, struct a
 
 void management_push_init(struct management *m);
 void management_push_fini(struct management *m);
-LN_MUST_CHECK int management_snapshot_load(struct store *s, const uint64_t seed[2],
+/*
+ * On the store's thread. `former` may be null, or holds a reference for as long as this takes. The
+ * result has no shelf yet.
+ */
+LN_MUST_CHECK int management_snapshot_load(struct store *s,
+					   const struct management_snapshot *former,
 					   struct management_snapshot **ret);
+/* Gives it a shelf, on the loop; `former` is the one it was loaded from, or null. */
+void management_snapshot_furnish(struct management_snapshot *s, const uint64_t seed[2],
+				 const struct management_snapshot *former);
 void management_snapshot_unref(struct management_snapshot *s);
 /* A commit raised the serial: reload, then tell the streams. */
 void management_changed(struct management *m, uint64_t serial);

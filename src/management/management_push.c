@@ -27,27 +27,38 @@
 
 struct load_job {
 	struct management *m;
+	struct management_snapshot *former;
 	struct management_snapshot *snapshot;
 	int result;
 };
 
-int management_snapshot_load(struct store *s, const uint64_t seed[2],
+int management_snapshot_load(struct store *s, const struct management_snapshot *former,
 			     struct management_snapshot **ret)
 {
 	struct management_snapshot *snap = ln_alloc(sizeof(*snap));
 	struct netmap_account *acc;
 	arena_init(&snap->arena, (size_t)1 << 30);
-	int r = store_account_load(s, &snap->arena, &acc);
+	int r = former != NULL
+			? store_account_follow(s, former->account, &snap->arena, &acc, &snap->same)
+			: store_account_load(s, &snap->arena, &acc);
 	snap->refs = 1;
 	if (r < 0) {
 		management_snapshot_unref(snap);
 		return r;
 	}
+	snap->followed = r > 0;
 	snap->account = acc;
-	snap->shelf = mgmt_shelf_new(acc, seed, MGMT_SHELF_BYTES);
 	snap->serial = acc->serial;
 	*ret = snap;
 	return 0;
+}
+
+void management_snapshot_furnish(struct management_snapshot *s, const uint64_t seed[2],
+				 const struct management_snapshot *former)
+{
+	s->shelf = mgmt_shelf_new(s->account, seed, MGMT_SHELF_BYTES);
+	if (s->followed)
+		mgmt_shelf_follow(s->shelf, former->shelf, &s->same);
 }
 
 void management_snapshot_unref(struct management_snapshot *s)
@@ -144,7 +155,7 @@ static void load(struct management *m);
 static void load_work(struct store *s, void *arg)
 {
 	struct load_job *j = arg;
-	j->result = management_snapshot_load(s, j->m->hash_seed, &j->snapshot);
+	j->result = management_snapshot_load(s, j->former, &j->snapshot);
 }
 
 static void load_done(void *arg)
@@ -165,6 +176,9 @@ static void load_done(void *arg)
 			  LOG_UINT("to", j->snapshot->serial));
 		management_snapshot_unref(j->snapshot);
 	} else {
+		management_snapshot_furnish(j->snapshot, m->hash_seed, j->former);
+		m->counters.snapshots++;
+		m->counters.snapshots_followed += j->snapshot->followed;
 		management_snapshot_unref(m->snapshot);
 		m->snapshot = j->snapshot;
 		management_peers_purge(m);
@@ -174,6 +188,7 @@ static void load_done(void *arg)
 		else if (p->due)
 			ev_timer_at(&p->timer, p->next);
 	}
+	management_snapshot_unref(j->former);
 	free(j);
 	if (p->again && !m->stopping) {
 		p->again = false;
@@ -190,6 +205,8 @@ static void load(struct management *m)
 	m->push.loading = true;
 	struct load_job *j = ln_alloc(sizeof(*j));
 	j->m = m;
+	j->former = m->snapshot;
+	j->former->refs++;
 	store_run(m->store, load_work, load_done, j);
 }
 

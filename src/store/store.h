@@ -314,5 +314,14 @@ LN_MUST_CHECK int store_policy_delete(struct store *s, const struct store_id *id
  * --------------------------------------------------------------------------------- */
 
 struct netmap_account;
+struct netmap_same;
 /* Everything a map is computed from, read in one transaction, labelled with its serial. */
 LN_MUST_CHECK int store_account_load(struct store *s, struct arena *a, struct netmap_account **ret);
+/*
+ * The same, made of a former snapshot of this store and the rows that changed since. 1 when that
+ * was possible: *ret_same connects the two. 0 when everything was read: the former one is from
+ * before this store was opened, another process wrote, or too much changed.
+ */
+LN_MUST_CHECK int store_account_follow(struct store *s, const struct netmap_account *former,
+				       struct arena *a, struct netmap_account **ret,
+				       struct netmap_same *ret_same);

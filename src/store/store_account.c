@@ -31,7 +31,7 @@ int store_account_get(struct store *s, struct store_account *ret)
 	return 0;
 }
 
-int store_serial_raise(struct store *s, uint64_t *ret)
+int store_serial_raise(struct store *s, const struct store_id *peer, bool rules, uint64_t *ret)
 {
 	LN_AUTO(store_q_end) struct store_q q = store_q_begin(s->db, SQL_ACCOUNT_SERIAL_RAISE);
 	store_q_text(&q, s->account.text);
@@ -43,6 +43,7 @@ int store_serial_raise(struct store *s, uint64_t *ret)
 	r = store_q_step(&q);
 	if (r < 0)
 		return r;
+	store_notes_add(&s->notes, serial, peer, rules);
 	*ret = serial;
 	return 0;
 }
@@ -124,7 +125,7 @@ int store_account_ensure(struct store *s, ln_wall now, struct store_account *ret
 		if (r == 0)
 			r = fill_account(s);
 		if (r == 0)
-			r = store_serial_raise(s, &acc.serial);
+			r = store_serial_raise(s, NULL, true, &acc.serial);
 	}
 	r = store_tx_end(s->db, r);
 	if (r < 0) {

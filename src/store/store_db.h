@@ -32,6 +32,11 @@ LN_MUST_CHECK int store_db_exec(struct store_db *db, const char *sql);
  * group it changes nothing, for the group has one commit.
  */
 LN_MUST_CHECK int store_db_durable(struct store_db *db, bool durable);
+/*
+ * A number that changes when another connection has changed the database. Inside a transaction,
+ * after its first read.
+ */
+LN_MUST_CHECK int store_db_foreign(struct store_db *db, int64_t *ret);
 /* A consistent copy of the whole database in a new file of mode 0600; replaces an older copy. */
 LN_MUST_CHECK int store_db_copy(struct store_db *db, const char *path);
 /* Names of tables exist in the file at all. */

@@ -50,7 +50,7 @@ int store_group_create(struct store *s, const char *name, struct store_id *ret)
 		return r;
 	r = store_group_insert(s, name, &id);
 	if (r == 0)
-		r = store_serial_raise(s, &serial);
+		r = store_serial_raise(s, NULL, true, &serial);
 	r = store_tx_end(s->db, r);
 	if (r == 0)
 		*ret = id;
@@ -75,7 +75,7 @@ static int rename_locked(struct store *s, const struct store_id *id, const char 
 		r = store_q_run(&q);
 	}
 	if (r >= 0)
-		r = store_serial_raise(s, &serial);
+		r = store_serial_raise(s, NULL, true, &serial);
 	return r < 0 ? r : 1;
 }
 
@@ -123,7 +123,7 @@ static int delete_locked(struct store *s, const struct store_id *id, struct ln_f
 	store_q_text(&q, id->text);
 	r = store_q_run(&q);
 	if (r >= 0)
-		r = store_serial_raise(s, &serial);
+		r = store_serial_raise(s, NULL, true, &serial);
 	return r < 0 ? store_fail(s, f, r, "cannot delete the group") : 0;
 }
 
@@ -157,7 +157,7 @@ static int membership(struct store *s, enum store_sql sql, const struct store_id
 	}
 	if (r <= 0)
 		return r;
-	r = store_serial_raise(s, &serial);
+	r = store_serial_raise(s, peer, false, &serial);
 	return r < 0 ? r : 1;
 }
 

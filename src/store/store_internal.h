@@ -2,6 +2,7 @@
 /* What the files of src/store share. Private to them and to their tests. */
 #include "src/store/store.h"
 #include "src/store/store_db.h"
+#include "src/store/store_notes.h"
 
 struct store_migration;
 struct store_thread;
@@ -11,6 +12,7 @@ struct store {
 	const struct ln_rng *rng;
 	struct store_id account; /* empty until store_account_ensure() or _get() */
 	struct store_thread *thread;
+	struct store_notes notes;
 };
 
 /* store_open() with another list of migrations than the program's: for tests. */
@@ -27,8 +29,12 @@ static inline bool store_id_is_set(const struct store_id *id)
 	return id->text[0] != '\0';
 }
 
-/* serial + 1 inside the open transaction; the new serial. */
-LN_MUST_CHECK int store_serial_raise(struct store *s, uint64_t *ret);
+/*
+ * serial + 1 inside the open transaction; the new serial. Says what changed: a peer or its groups
+ * (null: no peer), and whether groups, policies or the account did.
+ */
+LN_MUST_CHECK int store_serial_raise(struct store *s, const struct store_id *peer, bool rules,
+				     uint64_t *ret);
 /* A name people may choose: 1..255 bytes, no control characters. 0 or LN_E_MALFORMED. */
 LN_MUST_CHECK int store_name_check(const char *name);
 /* Inside an open transaction. */

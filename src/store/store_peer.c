@@ -127,7 +127,7 @@ static int set_ssh_key_locked(struct store *s, const struct store_id *id, struct
 		r = store_q_run(&q);
 	}
 	if (r >= 0)
-		r = store_serial_raise(s, &serial);
+		r = store_serial_raise(s, id, false, &serial);
 	return r < 0 ? r : 1;
 }
 
@@ -173,7 +173,7 @@ static int set_meta_locked(struct store *s, const struct store_id *id, struct st
 	}
 	arena_fini(&a);
 	if (r >= 0 && change == 2)
-		r = store_serial_raise(s, &serial);
+		r = store_serial_raise(s, id, false, &serial);
 	return r < 0 ? r : change;
 }
 
@@ -245,7 +245,7 @@ static int rename_locked(struct store *s, const struct store_id *id, const char 
 		r = store_q_run(&q);
 	}
 	if (r >= 0)
-		r = store_serial_raise(s, &serial);
+		r = store_serial_raise(s, id, false, &serial);
 	return r < 0 ? r : 1;
 }
 
@@ -260,20 +260,23 @@ int store_peer_rename(struct store *s, const struct store_id *id, const char *na
 	return store_tx_end(s->db, rename_locked(s, id, name));
 }
 
+static int delete_from(struct store *s, enum store_sql sql, const struct store_id *id)
+{
+	LN_AUTO(store_q_end) struct store_q q = store_q_begin(s->db, sql);
+	store_q_text(&q, id->text);
+	return store_q_run(&q);
+}
+
 static int delete_locked(struct store *s, const struct store_id *id)
 {
-	static const enum store_sql steps[] = { SQL_PEER_POLICIES_DELETE, SQL_PEER_DELETE };
-
 	uint64_t serial;
-	int r = 0;
-	for (size_t i = 0; i < LN_COUNT(steps) && r >= 0; i++) {
-		LN_AUTO(store_q_end) struct store_q q = store_q_begin(s->db, steps[i]);
-		store_q_text(&q, id->text);
-		r = store_q_run(&q);
-	}
+	int policies = delete_from(s, SQL_PEER_POLICIES_DELETE, id);
+	if (policies < 0)
+		return policies;
+	int r = delete_from(s, SQL_PEER_DELETE, id);
 	if (r <= 0)
 		return r < 0 ? r : LN_E_NOTFOUND;
-	return store_serial_raise(s, &serial);
+	return store_serial_raise(s, id, policies > 0, &serial);
 }
 
 int store_peer_delete(struct store *s, const struct store_id *id)

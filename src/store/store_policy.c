@@ -180,7 +180,7 @@ int store_policy_create(struct store *s, struct store_policy *p, struct ln_fail 
 		return store_fail(s, f, r, "cannot store the policy");
 	r = store_policy_insert(s, &copy, &why);
 	if (r >= 0)
-		r = store_serial_raise(s, &serial);
+		r = store_serial_raise(s, NULL, true, &serial);
 	r = end_with_reason(s, r, &why, f);
 	if (r < 0)
 		return r;
@@ -409,7 +409,7 @@ static int update_locked(struct store *s, const struct store_policy *p, struct a
 		return 0;
 	r = rewrite(s, &want, f);
 	if (r >= 0)
-		r = store_serial_raise(s, &serial);
+		r = store_serial_raise(s, NULL, true, &serial);
 	return r < 0 ? r : 1;
 }
 
@@ -434,7 +434,7 @@ static int delete_locked(struct store *s, const struct store_id *id)
 	int r = store_q_run(&q);
 	if (r <= 0)
 		return r < 0 ? r : LN_E_NOTFOUND;
-	return store_serial_raise(s, &serial);
+	return store_serial_raise(s, NULL, true, &serial);
 }
 
 int store_policy_delete(struct store *s, const struct store_id *id)

@@ -218,7 +218,7 @@ static int register_locked(struct store *s, const struct store_registration *reg
 	if (r == 0)
 		r = use_key(s, &key, now);
 	if (r == 0)
-		r = store_serial_raise(s, ret_serial);
+		r = store_serial_raise(s, &c.id, false, ret_serial);
 	return r < 0 ? r : store_peer_get(s, &c.id, a, ret);
 }
 

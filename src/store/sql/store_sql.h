@@ -25,6 +25,8 @@ X(TX_SAVE,     "SAVEPOINT one")                                                 
 X(TX_RELEASE,  "RELEASE one")                                                                      \
 X(TX_BACK,     "ROLLBACK TO one")                                                                  \
                                                                                                    \
+X(FOREIGN_CHANGES, "PRAGMA data_version")                                                          \
+                                                                                                   \
 X(SETTING_GET, "SELECT value FROM store_settings WHERE name = $1")                                 \
 X(SETTING_SET, "INSERT INTO store_settings (name, value) VALUES ($1, $2) "                         \
 	"ON CONFLICT (name) DO UPDATE SET value = excluded.value")                                 \
@@ -142,8 +144,12 @@ X(POLICY_RULE_PORT_INSERT, "INSERT INTO policy_rule_ports (rule_id, position, po
 X(POLICY_RULE_GROUP_INSERT, "INSERT INTO policy_rule_groups (rule_id, side, position, group_id) "  \
 	"VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")                                          \
 X(SNAPSHOT_PEERS, "SELECT id, wg_key, ssh_key, name, dns_label, ip_v4, ip_v6, meta_version, "      \
-	"meta_capabilities, meta_flags, peer_status_connected, peer_status_requires_approval "      \
+	"meta_capabilities, meta_flags, peer_status_requires_approval "                            \
 	"FROM peers WHERE account_id = $1 ORDER BY id")                                            \
+X(SNAPSHOT_PEER, "SELECT id, wg_key, ssh_key, name, dns_label, ip_v4, ip_v6, meta_version, "       \
+	"meta_capabilities, meta_flags, peer_status_requires_approval "                            \
+	"FROM peers WHERE account_id = $1 AND id = $2")                                            \
+X(SNAPSHOT_PEER_GROUPS, "SELECT group_id FROM group_peers WHERE peer_id = $1 ORDER BY group_id")   \
 X(SNAPSHOT_GROUPS, "SELECT id, name FROM groups WHERE account_id = $1 ORDER BY id")                \
 X(SNAPSHOT_MEMBERS, "SELECT peer_id FROM group_peers WHERE group_id = $1 ORDER BY peer_id")
 

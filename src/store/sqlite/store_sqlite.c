@@ -181,6 +181,16 @@ int store_db_is_empty(struct store_db *db, bool *ret)
 	return r;
 }
 
+int store_db_foreign(struct store_db *db, int64_t *ret)
+{
+	LN_AUTO(store_q_end) struct store_q q = store_q_begin(db, SQL_FOREIGN_CHANGES);
+	int r = store_q_step(&q);
+	if (r <= 0)
+		return r < 0 ? r : LN_E_INTERNAL;
+	*ret = store_q_col_int(&q, 0);
+	return 0;
+}
+
 static int run_plain(struct store_db *db, enum store_sql id)
 {
 	LN_AUTO(store_q_end) struct store_q q = store_q_begin(db, id);
