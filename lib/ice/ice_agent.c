@@ -515,6 +515,7 @@ void ice_agent_report(const struct ice_agent *a, struct ice_report *ret)
 		const struct ice_pair *p = &a->pairs[a->selected];
 		ice_agent_pair_info(a, p, &r.pair);
 		r.last_received = p->last_received;
+		r.asked_at = p->awaiting ? p->asked_at : 0;
 	}
 	*ret = r;
 }

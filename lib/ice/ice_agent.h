@@ -76,6 +76,7 @@ struct ice_report {
 	struct ice_pair_info pair; /* when selected: current, rtt refreshed by keepalives */
 	unsigned keepalives_sent, keepalives_lost;
 	ln_time last_received; /* any accepted message on the selected pair */
+	ln_time asked_at;      /* the first unanswered check on it; 0 all are answered */
 };
 
 struct ice_agent;

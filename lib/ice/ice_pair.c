@@ -28,6 +28,8 @@ void ice_pair_sent(struct ice_pair *p, ln_time now, const struct stun_tid *tid, 
 	};
 	p->sent++;
 	p->sent_at = now;
+	if (!p->awaiting)
+		p->asked_at = now;
 	p->awaiting = true;
 	p->trigger_at = LN_TIME_NEVER;
 }

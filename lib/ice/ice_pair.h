@@ -25,6 +25,7 @@ struct ice_pair {
 	bool use_candidate;    /* the controlling peer has nominated it */
 	unsigned sent;         /* checks since the pair was made or revived: the back-off */
 	bool awaiting;         /* the newest check is not answered yet */
+	ln_time asked_at;      /* then: the first since the last answer */
 	ln_time sent_at;       /* newest check; 0 none */
 	ln_time next_check;    /* the ordinary schedule */
 	ln_time trigger_at;    /* triggered check; NEVER when none */

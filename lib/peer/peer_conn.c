@@ -67,6 +67,7 @@ struct peer_conn *peer_conn_new(const struct peer_conn_conf *conf, const struct 
 	p->repeat_at = LN_TIME_NEVER;
 	p->ep_fallback_at = LN_TIME_NEVER;
 	p->watch_at = LN_TIME_NEVER;
+	p->data.look_at = LN_TIME_NEVER;
 	p->idle_at = LN_TIME_NEVER;
 	p->relay.look_at = p->relay.wait_at = LN_TIME_NEVER;
 	if (!p->lazy)
@@ -122,6 +123,7 @@ void peer_conn_close(struct peer_conn *p, ln_time now, bool say_idle)
 	p->repeat_at = LN_TIME_NEVER;
 	p->ep_fallback_at = LN_TIME_NEVER;
 	p->watch_at = LN_TIME_NEVER;
+	p->data = (struct peer_data){ .look_at = LN_TIME_NEVER };
 	p->idle_at = LN_TIME_NEVER;
 	peer_conn_endpoint_clear(p, true);
 	peer_conn_set_state(p, now, PEER_IDLE);
@@ -236,6 +238,7 @@ void peer_conn_local_changed(struct peer_conn *p, ln_time now)
 {
 	if (!peer_nego_sync_cands(p, now) || p->relay.state != PEER_RELAY_UP || p->ice != NULL)
 		return;
+	p->data.refused_until = 0;
 	/* Relayed, and a new address may be what was missing (spec trap 55). */
 	if (p->retried_at == 0 || now - p->retried_at >= PEER_RETRY_EVERY) {
 		p->retried_at = now;
@@ -262,14 +265,29 @@ void peer_conn_restart(struct peer_conn *p, ln_time now)
 {
 	if (p->state == PEER_IDLE)
 		return;
+	p->data.refused_until = 0;
 	peer_nego_end(p, now, false);
 	p->want_gather = true;
 	peer_guard_reset(p, now, 0);
 }
 
+void peer_conn_reconnect(struct peer_conn *p, ln_time now)
+{
+	if (p->state == PEER_IDLE)
+		peer_conn_wake(p, now);
+	else
+		peer_conn_restart(p, now);
+}
+
+bool peer_conn_has_session(const struct peer_conn *p, ln_time now)
+{
+	return p->session_at != 0 && now - p->session_at < PEER_SESSION_LIFE;
+}
+
 void peer_conn_handshake(struct peer_conn *p, ln_time now)
 {
 	p->handshake_at = now;
+	p->session_at = now;
 	if (p->ep_fallback_at == LN_TIME_NEVER)
 		return;
 	/* The controller's session is there: naming the endpoint starts no second one. */
@@ -279,7 +297,7 @@ void peer_conn_handshake(struct peer_conn *p, ln_time now)
 		peer_conn_endpoint_set(p, &ep, false);
 }
 
-static void peer_conn_path_dead(struct peer_conn *p, ln_time now)
+void peer_conn_path_dead(struct peer_conn *p, ln_time now)
 {
 	bool had_path = peer_conn_is_direct(p);
 	peer_nego_end(p, now, false);
@@ -294,58 +312,15 @@ static void peer_conn_path_dead(struct peer_conn *p, ln_time now)
 	p->want_state = true;
 }
 
-/* A path that is up carries no WireGuard session (spec 5.7). */
-static void peer_conn_watch_failed(struct peer_conn *p, ln_time now)
-{
-	p->watch_at = LN_TIME_NEVER;
-	if (peer_conn_is_direct(p))
-		peer_conn_path_dead(p, now);
-	else
-		peer_relay_end(p, now);
-	p->watch_lost = true;
-}
-
-void peer_conn_watch(struct peer_conn *p, ln_time now, ln_time path_since)
-{
-	p->watch_at = now + p->conf.watch_first;
-	/* The other side may have been faster: its handshake on the new path can come before we
-	 * know of it and is not an old one (spec trap 46). */
-	p->watch_baseline = p->handshake_at < path_since ? p->handshake_at : 0;
-}
-
-void peer_conn_no_path(struct peer_conn *p, ln_time now)
+void peer_conn_no_path(struct peer_conn *p, ln_time now, bool restarted)
 {
 	p->losses++;
 	p->path_lost = true;
 	p->watch_at = LN_TIME_NEVER;
-	/* The other side forgets its session keys too (spec 5.5): ours would be talking to nobody.
-	 */
-	peer_conn_endpoint_clear(p, true);
+	/* An unmodified agent forgets its session keys too (spec 5.5): ours would be talking to
+	 * nobody. One of ours keeps them, and the next path carries at once. */
+	peer_conn_endpoint_clear(p, restarted || p->remote_level == 0);
 	peer_conn_set_state(p, now, PEER_CONNECTING);
-}
-
-void peer_conn_wg_stats(struct peer_conn *p, ln_time now, const struct peer_wg_stats *s)
-{
-	if (s->last_handshake > p->handshake_at)
-		p->handshake_at = s->last_handshake;
-	if (s->last_data_received > p->heard_at)
-		p->heard_at = s->last_data_received;
-	bool watch = p->stats_for_watch, idle = p->stats_for_idle;
-	p->stats_for_watch = false;
-	p->stats_for_idle = false;
-	if (idle && p->lazy && p->state != PEER_IDLE && now - p->heard_at >= p->conf.idle_after) {
-		peer_conn_close(p, now, true);
-		return;
-	}
-	if (!watch || p->state != PEER_CONNECTED)
-		return;
-	if (p->handshake_at == 0 || p->handshake_at == p->watch_baseline ||
-	    now - p->handshake_at > p->conf.watch_period) {
-		peer_conn_watch_failed(p, now);
-		return;
-	}
-	p->watch_baseline = p->handshake_at;
-	p->watch_at = LN_MAX(p->handshake_at + p->conf.watch_period, now + LN_SEC);
 }
 
 /* --- WireGuard endpoint ------------------------------------------------------------------------*/
@@ -362,8 +337,12 @@ void peer_conn_endpoint_clear(struct peer_conn *p, bool reset)
 {
 	p->ep_fallback_at = LN_TIME_NEVER;
 	p->ep_set = false;
+	p->ep_reset = reset || (p->ep_clear && p->ep_reset);
 	p->ep_clear = true;
-	p->ep_reset = reset;
+	if (reset) {
+		p->session_at = 0;
+		p->handshake_at = 0;
+	}
 }
 
 static bool peer_conn_take_endpoint(struct peer_conn *p, struct peer_out *out)
@@ -396,11 +375,7 @@ static void peer_conn_run_timers(struct peer_conn *p, ln_time now)
 		if (ip_is_set(&ep.addr))
 			peer_conn_endpoint_set(p, &ep, true);
 	}
-	if (now >= p->watch_at) {
-		p->watch_at = LN_TIME_NEVER;
-		p->stats_for_watch = true;
-		p->want_stats = true;
-	}
+	peer_data_run(p, now);
 	if (now >= p->idle_at) {
 		p->idle_at = now + p->conf.idle_check;
 		p->stats_for_idle = true;
@@ -432,12 +407,13 @@ static bool peer_conn_drain_ice(struct peer_conn *p, ln_time now, struct mslice 
 	return false;
 }
 
-static void peer_conn_write_offer(struct peer_conn *p, struct mslice buf, enum signal_type type,
-				  struct peer_out *out)
+static void peer_conn_write_offer(struct peer_conn *p, ln_time now, struct mslice buf,
+				  enum signal_type type, struct peer_out *out)
 {
 	size_t u = strlen(p->cred.ufrag), w = strlen(p->cred.pwd);
 	/* "No ICE" is the other side's word for now: our answer echoes it, an offer asks again. */
-	bool ice = type == SIGNAL_OFFER || !p->remote_without_ice;
+	bool ice = (type == SIGNAL_OFFER || !p->remote_without_ice) &&
+		   !peer_data_refuses_direct(p, now);
 	size_t n = 0;
 	if (ice) {
 		memcpy(buf.p, p->cred.ufrag, u);
@@ -474,7 +450,7 @@ static bool peer_conn_take_signal(struct peer_conn *p, ln_time now, struct mslic
 	/* One offer or answer at a time; what comes meanwhile is one flag, not a queue. */
 	if (p->token_inflight == 0 && p->want_answer) {
 		p->want_answer = false;
-		peer_conn_write_offer(p, buf, SIGNAL_ANSWER, out);
+		peer_conn_write_offer(p, now, buf, SIGNAL_ANSWER, out);
 		return true;
 	}
 	if (p->token_inflight == 0 && p->want_offer) {
@@ -482,7 +458,7 @@ static bool peer_conn_take_signal(struct peer_conn *p, ln_time now, struct mslic
 		p->offers_sent++;
 		p->unanswered++;
 		p->want_state = true;
-		peer_conn_write_offer(p, buf, SIGNAL_OFFER, out);
+		peer_conn_write_offer(p, now, buf, SIGNAL_OFFER, out);
 		return true;
 	}
 	const struct ice_cand *c = peer_nego_next_cand(p, now);
@@ -548,6 +524,7 @@ ln_time peer_conn_deadline(const struct peer_conn *p)
 {
 	ln_time t = ln_time_min(p->guard_at, p->repeat_at);
 	t = ln_time_min(t, ln_time_min(p->ep_fallback_at, p->watch_at));
+	t = ln_time_min(t, p->data.look_at);
 	t = ln_time_min(t, ln_time_min(p->idle_at, peer_relay_deadline(p)));
 	if (p->ice != NULL)
 		t = ln_time_min(t, ice_agent_deadline(p->ice));

@@ -100,6 +100,7 @@ struct peer_conn_conf {
 struct peer_wg_stats {              /* the owner's answer to PEER_OUT_STATS */
 	ln_time last_handshake;     /* 0 never */
 	ln_time last_data_received; /* 0 never */
+	uint64_t rx_bytes, tx_bytes;
 };
 
 enum peer_out_kind {
@@ -177,12 +178,20 @@ void peer_conn_reset_guard(struct peer_conn *p, ln_time now, bool at_once);
 void peer_conn_pace(struct peer_conn *p, ln_time now, ln_time by);
 /* The path in use cannot work any more (its address is gone): negotiate anew. */
 void peer_conn_restart(struct peer_conn *p, ln_time now);
+/* A person asks: the same, and an idle peer wakes. */
+void peer_conn_reconnect(struct peer_conn *p, ln_time now);
 /* local->relay_url changed: offers say so, and the other side's relay may be of use now. */
 void peer_conn_relay_home(struct peer_conn *p, ln_time now);
 /* The other side is online at the relay of the last RELAY_OPEN. */
 void peer_conn_relay_up(struct peer_conn *p, ln_time now);
 /* It is not, or not any more; why: words for the reason sentence, copied, may be null. */
 void peer_conn_relay_down(struct peer_conn *p, ln_time now, const char *why);
+/*
+ * A packet has come by the relay. When the direct path is used and not new any more, the other side
+ * has left it: ours is covered by the relay until it is heard again. To be called before
+ * peer_conn_relay_source(); true when there is something to poll.
+ */
+bool peer_conn_relayed(struct peer_conn *p, ln_time now);
 /*
  * The source address under which packets from the relay are shown to WireGuard. While the direct
  * path is used that is its address: else WireGuard would roam back to the relay (spec 4.7).

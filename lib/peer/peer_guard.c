@@ -90,7 +90,7 @@ void peer_guard_run(struct peer_conn *p, ln_time now)
 	/* A negotiation nobody has confirmed yet may rest on a lost answer: keep offering. */
 	bool busy = p->ice != NULL && (p->confirmed || peer_conn_is_direct(p));
 	bool relayed = p->relay.state == PEER_RELAY_UP;
-	if (relayed && p->remote_without_ice)
+	if (relayed && (p->remote_without_ice || peer_data_refuses_direct(p, now)))
 		busy = true;
 	if (!busy || peer_guard_relay_missing(p, now))
 		p->want_offer = true;

@@ -2,7 +2,8 @@
 /*
  * The inside of a peer connection, for the files of lib/peer only: peer_conn.c (life and outputs),
  * peer_nego.c (offers, answers, candidates, the ICE agent), peer_guard.c (when to offer),
- * peer_relay.c (the way by the relay), peer_reason.c (sentences for people).
+ * peer_relay.c (the way by the relay), peer_data.c (whether packets pass), peer_reason.c (sentences
+ * for people).
  */
 #include "lib/peer/peer_conn.h"
 
@@ -11,6 +12,7 @@
 #define PEER_EARLY_PACKETS 4
 #define PEER_GUARD_TRIES 3 /* direct attempts while relayed, then the long interval */
 #define PEER_EARLY_PACKET_MAX 320
+#define PEER_SESSION_LIFE (180 * LN_SEC) /* WireGuard's Reject-After-Time */
 
 struct peer_cand { /* a local candidate of this opening */
 	struct ice_cand c;
@@ -58,6 +60,15 @@ struct peer_relay {
 	ln_time covered_at;
 	unsigned covered; /* times in the last minutes */
 	ln_time look_at;  /* whether the direct path is silent, or heard again */
+};
+
+struct peer_data { /* whether packets pass on the direct path */
+	ln_time look_at;
+	bool known; /* the counters below are of this path */
+	uint64_t tx, rx;
+	unsigned stalls;
+	ln_time refused_until; /* no direct path before; 0 */
+	ln_time refuse_for;    /* the last time */
 };
 
 struct peer_conn {
@@ -118,6 +129,7 @@ struct peer_conn {
 	bool ep_programmed;
 	ln_time ep_fallback_at; /* the non-controller's own setting */
 	ln_time handshake_at;   /* last session made */
+	ln_time session_at;     /* the same, 0 when its keys were forgotten */
 	ln_time watch_at;
 	ln_time watch_baseline;
 	bool path_lost;  /* a path was in use and none is now */
@@ -125,9 +137,10 @@ struct peer_conn {
 	ln_time idle_at;
 
 	bool want_state, want_gather, want_stats;
-	bool stats_for_watch, stats_for_idle;
+	bool stats_for_watch, stats_for_idle, stats_for_look;
 
 	struct peer_relay relay;
+	struct peer_data data;
 
 	unsigned offers_sent, offers_received, answers_received, negotiations, losses;
 	unsigned path_changes;
@@ -143,7 +156,11 @@ void peer_conn_endpoint_clear(struct peer_conn *p, bool reset);
 /* WireGuard's handshakes are watched from now on; a path has just become usable. */
 void peer_conn_watch(struct peer_conn *p, ln_time now, ln_time path_since);
 /* No way is left: WireGuard forgets the sessions, state CONNECTING. */
-void peer_conn_no_path(struct peer_conn *p, ln_time now);
+void peer_conn_no_path(struct peer_conn *p, ln_time now, bool restarted);
+/* The direct path has ended by silence, or the negotiation in vain. */
+void peer_conn_path_dead(struct peer_conn *p, ln_time now);
+/* WireGuard has keys that still count. */
+bool peer_conn_has_session(const struct peer_conn *p, ln_time now);
 bool peer_conn_is_direct(const struct peer_conn *p); /* a pair is selected */
 
 /* peer_guard.c */
@@ -187,6 +204,12 @@ void peer_relay_end(struct peer_conn *p, ln_time now);
 bool peer_relay_take_over(struct peer_conn *p, ln_time now, bool restarted);
 void peer_relay_selected(struct peer_conn *p, ln_time now); /* a pair has just been selected */
 void peer_relay_run(struct peer_conn *p, ln_time now);
+
+/* peer_data.c */
+void peer_data_run(struct peer_conn *p, ln_time now);
+/* Checks pass and packets do not: the relay carries for a while. It must be up. */
+void peer_data_refuse_direct(struct peer_conn *p, ln_time now);
+bool peer_data_refuses_direct(const struct peer_conn *p, ln_time now);
 
 /* peer_reason.c */
 void peer_reason_write(const struct peer_conn *p, char *dst, size_t size);

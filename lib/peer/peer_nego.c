@@ -94,7 +94,7 @@ bool peer_nego_sync_cands(struct peer_conn *p, ln_time now)
 
 const struct ice_cand *peer_nego_next_cand(struct peer_conn *p, ln_time now)
 {
-	if (!p->announced || p->token_inflight != 0)
+	if (!p->announced || p->token_inflight != 0 || peer_data_refuses_direct(p, now))
 		return NULL;
 	for (unsigned i = 0; i < p->ncands; i++) {
 		struct peer_cand *c = &p->cands[i];
@@ -201,8 +201,12 @@ void peer_nego_end(struct peer_conn *p, ln_time now, bool restarted)
 		p->ep_fallback_at = LN_TIME_NEVER;
 	if (!direct && !restarted)
 		return;
-	if (!peer_relay_take_over(p, now, restarted) && direct)
-		peer_conn_no_path(p, now);
+	if (peer_relay_take_over(p, now, restarted))
+		return;
+	if (direct)
+		peer_conn_no_path(p, now, restarted);
+	else
+		peer_conn_endpoint_clear(p, true);
 }
 
 static struct ice_agent *peer_nego_make_agent(struct peer_conn *p, ln_time now)
@@ -351,6 +355,7 @@ static void peer_nego_begin(struct peer_conn *p, ln_time now, const struct signa
 	p->remote_cred = *cred;
 	peer_nego_set_session(p, m);
 	p->nego_at = now;
+	p->data.refused_until = 0;
 	p->negotiations++;
 	p->watch_lost = false;
 	p->want_gather = true;
@@ -381,17 +386,20 @@ int peer_nego_offer(struct peer_conn *p, ln_time now, const struct signal_body *
 
 	peer_relay_heard(p, now, m);
 	bool without_ice = cred.ufrag[0] == '\0';
+	bool refused = peer_data_refuses_direct(p, now);
 	bool restarted =
 		!without_ice && p->remote_cred.ufrag[0] != '\0' && !peer_nego_same_cred(p, &cred);
-	if (without_ice != p->remote_without_ice)
+	/* An answer without echoes our own refusal. */
+	bool remote_without = without_ice && !(answer && refused);
+	if (remote_without != p->remote_without_ice)
 		p->want_state = true;
-	p->remote_without_ice = without_ice;
-	if (without_ice) {
-		if (p->ice != NULL)
-			peer_nego_end(p, now, false);
+	p->remote_without_ice = remote_without;
+	if (without_ice || refused) {
+		if (p->ice != NULL || restarted)
+			peer_nego_end(p, now, restarted);
 	} else if (p->ice == NULL) {
 		if (restarted)
-			(void)peer_relay_take_over(p, now, true);
+			peer_nego_end(p, now, true);
 		peer_nego_begin(p, now, m, &cred);
 	} else if (!peer_nego_keeps_running(p, now, m, &cred)) {
 		peer_nego_end(p, now, restarted);
@@ -433,7 +441,7 @@ void peer_nego_selected(struct peer_conn *p, ln_time now, const struct ice_pair_
 	if (p->controller) {
 		/* Not a second initiation while the first is on its way by the relay: an
 		 * unmodified peer that answers the first one stalls us (spec 5.6). */
-		bool under_way = p->relay.state == PEER_RELAY_UP && p->handshake_at < since &&
+		bool under_way = p->relay.state == PEER_RELAY_UP && p->session_at < since &&
 				 now - since < PEER_NEGO_HANDSHAKE;
 		peer_conn_endpoint_set(p, &p->path, !under_way);
 		return;
@@ -442,7 +450,7 @@ void peer_nego_selected(struct peer_conn *p, ln_time now, const struct ice_pair_
 	 * The controller initiates; setting our endpoint now would let both sides do it and throw
 	 * away each other's handshakes (spec 5.6). Its first packet teaches WireGuard the address.
 	 */
-	if (first && p->handshake_at != 0 && p->handshake_at >= since)
+	if (first && peer_conn_has_session(p, now))
 		peer_conn_endpoint_set(p, &p->path, false);
 	else
 		p->ep_fallback_at = now + p->conf.endpoint_delay;

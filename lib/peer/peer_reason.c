@@ -68,6 +68,10 @@ static void peer_reason_relayed(const struct peer_conn *p, struct str *s)
 		str_addf(s, "the direct path to %s is silent", remote);
 		return;
 	}
+	if (p->data.refused_until != 0) {
+		str_add(s, "checks were answered but packets did not pass directly");
+		return;
+	}
 	if (p->remote_without_ice) {
 		str_add(s, "the other side accepts no direct connections");
 		return;

@@ -19,6 +19,11 @@
 #define PEER_RELAY_COVER_AGAIN (40 * LN_SEC)
 #define PEER_RELAY_COVER_MEMORY LN_MINUTE
 #define PEER_RELAY_LOOK (250 * LN_MSEC) /* while it covers */
+/* Silence counts when somebody was asked and had time to answer: we may have been late ourselves.
+ */
+#define PEER_RELAY_ASKED (600 * LN_MSEC)
+#define PEER_RELAY_LATE (2 * LN_SEC)
+#define PEER_RELAY_LATE_UNMODIFIED (6 * LN_SEC)
 
 /*
  * A foreign relay is dialled within 3 s or not at all, mostly. Later waits are longer, so that two
@@ -90,7 +95,9 @@ static void peer_relay_off(struct peer_conn *p, ln_time now)
 	if (covered)
 		peer_relay_changed(p, false);
 	else if (!peer_conn_is_direct(p))
-		peer_conn_no_path(p, now);
+		peer_conn_no_path(p, now, false);
+	/* A bad direct path is better than none. */
+	p->data.refused_until = 0;
 	peer_guard_reset(p, now, p->conf.guard_reset);
 }
 
@@ -228,8 +235,8 @@ void peer_conn_relay_up(struct peer_conn *p, ln_time now)
 	p->watch_lost = false;
 	peer_conn_set_state(p, now, PEER_CONNECTED);
 	peer_conn_watch(p, now, opened);
-	if (p->controller)
-		peer_conn_endpoint_set(p, &p->conf.relay_ep, true);
+	if (p->controller || peer_conn_has_session(p, now))
+		peer_conn_endpoint_set(p, &p->conf.relay_ep, p->controller);
 	else
 		p->ep_fallback_at = now + p->conf.endpoint_delay;
 }
@@ -292,6 +299,18 @@ static void peer_relay_cover(struct peer_conn *p, ln_time now)
 	peer_relay_changed(p, false);
 }
 
+bool peer_conn_relayed(struct peer_conn *p, ln_time now)
+{
+	/* Until the other side has seen the change, and what is under way has arrived. An
+	 * unmodified one may wait for our first packet as long as for a handshake (spec 5.6). */
+	ln_time grace = p->remote_level != 0 ? PEER_RELAY_LATE : PEER_RELAY_LATE_UNMODIFIED;
+	if (peer_relay_path(p) != PEER_PATH_DIRECT || p->relay.state != PEER_RELAY_UP ||
+	    now - LN_MAX(p->selected_at, p->relay.covered_at) < grace)
+		return false;
+	peer_relay_cover(p, now);
+	return true;
+}
+
 void peer_relay_run(struct peer_conn *p, ln_time now)
 {
 	struct peer_relay *r = &p->relay;
@@ -306,10 +325,12 @@ void peer_relay_run(struct peer_conn *p, ln_time now)
 	ice_agent_report(p->ice, &report);
 	ln_time heard = LN_MAX(report.last_received, p->selected_at);
 	if (!r->covers) {
-		if (now - heard >= p->conf.silent_after)
+		ln_time asked = report.asked_at != 0 ? report.asked_at : now;
+		ln_time due = LN_MAX(heard + p->conf.silent_after, asked + PEER_RELAY_ASKED);
+		if (now >= due)
 			peer_relay_cover(p, now);
 		else
-			r->look_at = heard + p->conf.silent_after;
+			r->look_at = due;
 		return;
 	}
 	if (heard <= r->covered_at || now < r->covers_until ||

@@ -35,6 +35,7 @@ static void wg_send(struct sim_peer *p, enum wg_type type, const struct ip_ep *t
 {
 	static const size_t size[] = { [WG_INITIATION] = 148, [WG_RESPONSE] = 92, [WG_DATA] = 128 };
 	uint8_t pkt[148] = { (uint8_t)type, 0, 0, 0, (uint8_t)p->agent->index };
+	p->tx_bytes += size[type];
 	if (to->addr.family == 4 && to->addr.b[0] == 127)
 		sim_relay_send(p, slice_of(pkt, size[type]));
 	else if (ip_is_set(&to->addr))
@@ -59,6 +60,7 @@ static void wg_receive(struct sim_agent *a, const struct ip_ep *from, struct sli
 	ln_time now = now_of(a);
 	if (p->conn == NULL)
 		return;
+	p->rx_bytes += pkt.n;
 	switch (pkt.p[0]) {
 	case WG_INITIATION:
 		p->endpoint = *from; /* authenticated packets move the endpoint */
@@ -86,6 +88,7 @@ static void wg_receive(struct sim_agent *a, const struct ip_ep *from, struct sli
 
 void sim_agent_relayed(struct sim_peer *p, struct slice pkt)
 {
+	p->touched |= peer_conn_relayed(p->conn, now_of(p->agent));
 	struct ip_ep from = peer_conn_relay_source(p->conn);
 	if (!ip_is_set(&from.addr))
 		return;
@@ -167,7 +170,9 @@ static void apply(struct sim_peer *p, const struct peer_out *out)
 		break;
 	case PEER_OUT_STATS: {
 		struct peer_wg_stats s = { .last_handshake = p->last_handshake,
-					   .last_data_received = now_of(a) };
+					   .last_data_received = now_of(a),
+					   .rx_bytes = p->rx_bytes,
+					   .tx_bytes = p->tx_bytes };
 		peer_conn_wg_stats(p->conn, now_of(a), &s);
 		break;
 	}

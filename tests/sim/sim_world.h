@@ -49,6 +49,7 @@ struct sim_peer {
 	ln_time connected_at; /* the first time; 0 never */
 	unsigned connects;
 	unsigned pings; /* received */
+	uint64_t rx_bytes, tx_bytes;
 	enum sim_relay_state relay;
 	unsigned relay_round;      /* counts openings */
 	struct ice_pair_info pair; /* last selected */

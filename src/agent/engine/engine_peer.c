@@ -87,6 +87,8 @@ static void engine_peer_stats(struct engine_peer *p, ln_time now)
 	if (wgif_peer_stats(p->engine->wg, &p->key, &s) == 0) {
 		ws.last_handshake = s.last_handshake;
 		ws.last_data_received = s.last_data_received;
+		ws.rx_bytes = s.rx_bytes;
+		ws.tx_bytes = s.tx_bytes;
 	}
 	peer_conn_wg_stats(p->conn, now, &ws);
 }

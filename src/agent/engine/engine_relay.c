@@ -44,7 +44,9 @@ static void engine_relay_on_peer(void *user, struct relay_peer *rp, bool up, con
 static void engine_relay_on_packet(void *user, struct relay_peer *rp, struct slice data)
 {
 	struct engine *e = user;
-	const struct engine_peer *p = relay_peer_user(rp);
+	struct engine_peer *p = relay_peer_user(rp);
+	if (peer_conn_relayed(p->conn, ev_now()))
+		engine_peer_drive(p);
 	struct ip_ep from = peer_conn_relay_source(p->conn);
 	if (ip_is_set(&from.addr))
 		wgif_inject(e->wg, &from, data);

@@ -431,10 +431,12 @@ static void test_silence_and_recovery(void **state)
 	struct pair_side *s = &w.side[0];
 	uint8_t before[SIGNAL_SESSION_LEN];
 	memcpy(before, s->log[0].session, sizeof(before));
+	unsigned resets = s->resets;
 	w.side[0].deaf_net = w.side[1].deaf_net = true;
 	pair_run(&w, w.now + 8 * LN_SEC);
 	assert_int_equal(peer_conn_state(s->conn), PEER_CONNECTING);
-	assert_int_equal(s->resets, 1);
+	/* The other side is one of ours and keeps the session as well. */
+	assert_int_equal(s->resets, resets);
 	assert_int_equal(s->endpoint.addr.family, 0);
 	assert_memory_not_equal(before, s->log[s->nlog - 1].session, sizeof(before));
 	w.side[0].deaf_net = w.side[1].deaf_net = false;
@@ -442,6 +444,21 @@ static void test_silence_and_recovery(void **state)
 	while (peer_conn_state(s->conn) != PEER_CONNECTED && w.now < start + LN_MINUTE)
 		pair_run(&w, w.now + 100 * LN_MSEC);
 	assert_in_range(w.now - start, 0, 15 * LN_SEC);
+	pair_fini(&w);
+}
+
+/* An unmodified agent forgets its keys when the path is lost, so ours are of no use. */
+static void test_silence_of_an_unmodified_peer(void **state)
+{
+	(void)state;
+	pair_init(&w, (struct peer_conn_conf){ 0 });
+	w.side[0].unmodified = w.side[1].unmodified = true;
+	pair_run(&w, w.now + 2 * LN_SEC);
+	assert_int_equal(peer_conn_state(w.side[0].conn), PEER_CONNECTED);
+	unsigned resets = w.side[0].resets;
+	w.side[0].deaf_net = w.side[1].deaf_net = true;
+	pair_run(&w, w.now + 8 * LN_SEC);
+	assert_int_equal(w.side[0].resets, resets + 1);
 	pair_fini(&w);
 }
 
@@ -549,6 +566,7 @@ int main(void)
 		cmocka_unit_test(test_sleeps_and_says_so),
 		cmocka_unit_test(test_go_idle_is_for_lazy_peers),
 		cmocka_unit_test(test_silence_and_recovery),
+		cmocka_unit_test(test_silence_of_an_unmodified_peer),
 		cmocka_unit_test(test_handshake_watch),
 		cmocka_unit_test(test_early_check),
 		cmocka_unit_test(test_close_drops_what_is_in_flight),

@@ -197,13 +197,90 @@ static void test_relay_lost(void **state)
 	assert_path(PEER_PATH_NONE);
 	assert_non_null(strstr(info[0].reason, "refused by the test"));
 	assert_int_equal(w.side[0].endpoint.addr.family, 0);
-	assert_true(w.side[0].resets >= 1);
+	assert_int_equal(w.side[0].resets, 0);
 	/* Every offer and answer asks the relay again. */
 	assert_true(w.side[0].relay_opens >= 3);
 	for (int i = 0; i < 2; i++)
 		w.side[i].refuse_relay = false;
+	unsigned endpoints = w.side[1].endpoints;
 	pair_run(&w, w.now + 30 * LN_SEC);
 	assert_path(PEER_PATH_RELAY);
+	/* The session was kept: nobody waits for another one. */
+	assert_true(w.side[1].endpoints > endpoints);
+	assert_int_equal(w.side[1].initiations, 0);
+	pair_fini(&w);
+}
+
+/* The other side has left the direct path and says so by what it sends: we follow at once. */
+static void test_packets_by_the_relay(void **state)
+{
+	(void)state;
+	start(conf(), true);
+	pair_run(&w, w.now + LN_SEC);
+	handshake();
+	assert_path(PEER_PATH_DIRECT);
+	/* What was under way when the path changed says nothing. */
+	assert_false(peer_conn_relayed(w.side[0].conn, w.now));
+	pair_run(&w, w.now + 2 * LN_SEC);
+	assert_true(peer_conn_relayed(w.side[0].conn, w.now));
+	struct ip_ep source = peer_conn_relay_source(w.side[0].conn);
+	assert_true(is_relay_ep(&source));
+	assert_false(peer_conn_relayed(w.side[0].conn, w.now));
+	pair_settle(&w);
+	look();
+	assert_int_equal(info[0].path, PEER_PATH_RELAY);
+	assert_int_equal(info[1].path, PEER_PATH_DIRECT);
+	assert_true(is_relay_ep(&w.side[0].endpoint));
+	/* It was a mistake: the checks go on and are heard. */
+	pair_run(&w, w.now + 4 * LN_SEC);
+	assert_path(PEER_PATH_DIRECT);
+	pair_fini(&w);
+}
+
+/* Checks pass, WireGuard does not: both go by the relay, and a direct path is tried again later. */
+static void test_packets_do_not_pass(void **state)
+{
+	(void)state;
+	start(conf(), true);
+	pair_run(&w, w.now + LN_SEC);
+	handshake();
+	assert_path(PEER_PATH_DIRECT);
+	/* Something comes every ten seconds: no reason to leave, however much we send. */
+	for (unsigned i = 0; i < 30; i++) {
+		w.side[0].wg.tx_bytes += 100;
+		w.side[0].wg.rx_bytes += i % 2 * 32;
+		pair_run(&w, w.now + 5 * LN_SEC);
+	}
+	assert_path(PEER_PATH_DIRECT);
+	handshake();
+	ln_time from = w.now;
+	while (w.now - from < LN_MINUTE) {
+		w.side[0].wg.tx_bytes += 100;
+		pair_run(&w, w.now + LN_SEC);
+		look();
+		if (info[0].path == PEER_PATH_RELAY && info[1].path == PEER_PATH_RELAY)
+			break;
+	}
+	assert_in_range(w.now - from, 10 * LN_SEC, 20 * LN_SEC);
+	assert_non_null(strstr(info[0].reason, "packets did not pass directly"));
+	assert_string_equal(w.side[0].log[w.side[0].nlog - 1].payload, ":");
+	assert_int_equal(info[0].losses + info[1].losses, 0);
+	run_lively(4 * LN_MINUTE);
+	assert_path(PEER_PATH_RELAY);
+	run_lively(2 * LN_MINUTE);
+	assert_path(PEER_PATH_DIRECT);
+	/* Again in vain: twice as long. */
+	for (unsigned i = 0; i < 5; i++) {
+		w.side[0].wg.tx_bytes += 100;
+		pair_run(&w, w.now + 5 * LN_SEC);
+	}
+	assert_path(PEER_PATH_RELAY);
+	run_lively(9 * LN_MINUTE);
+	assert_path(PEER_PATH_RELAY);
+	/* A person may ask earlier; and without the relay a bad path is better than none. */
+	peer_conn_reconnect(w.side[0].conn, w.now);
+	pair_run(&w, w.now + 2 * LN_SEC);
+	assert_path(PEER_PATH_DIRECT);
 	pair_fini(&w);
 }
 
@@ -487,6 +564,8 @@ int main(void)
 		cmocka_unit_test(test_downgrade),
 		cmocka_unit_test(test_does_not_flap),
 		cmocka_unit_test(test_relay_lost),
+		cmocka_unit_test(test_packets_by_the_relay),
+		cmocka_unit_test(test_packets_do_not_pass),
 		cmocka_unit_test(test_relay_lost_while_direct),
 		cmocka_unit_test(test_home_comes_late),
 		cmocka_unit_test(test_failover),
