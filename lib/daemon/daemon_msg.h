@@ -112,6 +112,8 @@ struct daemon_peer_state {
 	size_t nnetworks;
 	bool rosenpass;
 	const char *reason; /* ours, field 1001: one sentence why not connected, or how */
+	/* Ours: of the path in use, about the last minute or two. */
+	int32_t checks, checks_lost;
 };
 
 struct daemon_kv {
@@ -205,6 +207,14 @@ struct daemon_profile_id { /* SwitchProfile, AddProfile, RemoveProfile; Rename: 
 	const char *id;
 };
 
+struct daemon_reconnect_request { /* ours */
+	const char *peer;         /* name, address or public key */
+};
+
+struct daemon_reconnect_response { /* ours: whom it meant */
+	const char *fqdn, *ip, *key;
+};
+
 struct daemon_features { /* GetFeaturesResponse */
 	bool disable_profiles, disable_update_settings, disable_networks;
 };
@@ -230,6 +240,8 @@ DAEMON_CODEC(profile_change);
 DAEMON_CODEC(profile_rename);
 DAEMON_CODEC(profile_id);
 DAEMON_CODEC(features);
+DAEMON_CODEC(reconnect_request);
+DAEMON_CODEC(reconnect_response);
 /* Requests and answers of Down, Up, SetConfig and Logout without a struct here have no fields. */
 
 #define DAEMON_SERVICE "/daemon.DaemonService/"

@@ -65,6 +65,8 @@ static void peer_read(struct proto_reader *r, const Daemon__PeerState *in,
 	out->nnetworks = in->n_networks;
 	out->rosenpass = in->rosenpassenabled;
 	out->reason = proto_str(r, in->reason);
+	out->checks = in->checks;
+	out->checks_lost = in->checkslost;
 }
 
 static void relays_read(struct proto_reader *r, const Daemon__FullStatus *in,
@@ -238,6 +240,8 @@ static Daemon__PeerState *peer_write(struct proto_writer *w, const struct daemon
 	out->n_networks = in->nnetworks;
 	out->rosenpassenabled = in->rosenpass;
 	out->reason = proto_text(in->reason);
+	out->checks = in->checks;
+	out->checkslost = in->checks_lost;
 	return out;
 }
 

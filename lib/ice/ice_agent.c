@@ -19,6 +19,8 @@
 /* Of a second's checks so many may repeat what was asked before: the others are kept for pairs that
  * were never tried, for answers to the peer's checks, and for the nomination. */
 #define BUDGET_REPEATS 3
+/* So many checks of the selected pair are remembered for its loss; then half of them. */
+#define RECENT 60
 /* A private address outside our own networks is hardly the way: what STUN servers saw comes first.
  */
 #define FAR_HOST_DELAY (100 * LN_MSEC)
@@ -375,9 +377,16 @@ static void count_check(struct ice_agent *a, size_t i)
 		a->count.checks_sent++;
 		return;
 	}
-	if (a->pairs[i].awaiting)
-		a->count.keepalives_lost++;
-	a->count.keepalives_sent++;
+	struct ice_report *c = &a->count;
+	unsigned lost = a->pairs[i].awaiting;
+	if (c->recent_sent == RECENT) {
+		c->recent_sent /= 2;
+		c->recent_lost /= 2;
+	}
+	c->recent_sent++;
+	c->recent_lost += lost;
+	c->keepalives_sent++;
+	c->keepalives_lost += lost;
 }
 
 static void send_check(struct ice_agent *a, ln_time now, size_t i, struct mslice buf,

@@ -75,8 +75,9 @@ struct ice_report {
 	bool selected;
 	struct ice_pair_info pair; /* when selected: current, rtt refreshed by keepalives */
 	unsigned keepalives_sent, keepalives_lost;
-	ln_time last_received; /* any accepted message on the selected pair */
-	ln_time asked_at;      /* the first unanswered check on it; 0 all are answered */
+	unsigned recent_sent, recent_lost; /* of those, about the last two minutes */
+	ln_time last_received;             /* any accepted message on the selected pair */
+	ln_time asked_at; /* the first unanswered check on it; 0 all are answered */
 };
 
 struct ice_agent;

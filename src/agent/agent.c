@@ -12,6 +12,8 @@
 
 #define AGENT_NETWORKS_MAX 64
 #define AGENT_HOST_DEBOUNCE (300 * LN_MSEC)
+#define AGENT_PULSE (3 * LN_SEC)
+#define AGENT_SLEPT (10 * LN_SEC)
 
 struct agent {
 	struct ev_loop *loop;
@@ -23,7 +25,10 @@ struct agent {
 	struct ev_io plat_io;
 	bool watching;
 	struct ev_timer host_changed;
+	bool host_due;
 	bool route_changed; /* since then */
+	struct ev_timer pulse;
+	ln_time pulse_at;
 	struct agent_network *networks[AGENT_NETWORKS_MAX];
 	size_t nnetworks;
 	bool starting; /* bringing up what was up */
@@ -58,8 +63,9 @@ static void agent_on_plat(struct ev_io *io, unsigned events)
 		a->route_changed = a->route_changed || ev.kind == PLAT_EV_DEFAULT_ROUTE;
 	}
 	/* Changes come in groups; the first one starts the clock. */
-	if (any)
+	if (any && !a->host_due)
 		ev_timer_after(&a->host_changed, AGENT_HOST_DEBOUNCE);
+	a->host_due |= any;
 }
 
 static void agent_on_host_changed(struct ev_timer *t)
@@ -68,6 +74,24 @@ static void agent_on_host_changed(struct ev_timer *t)
 	for (size_t i = 0; i < a->nnetworks; i++)
 		agent_network_host_changed(a->networks[i], a->route_changed);
 	a->route_changed = false;
+	a->host_due = false;
+}
+
+/*
+ * This machine has slept, or this process was stopped: nobody answered meanwhile, and the other
+ * ends of our connections may have given up.
+ */
+static void agent_on_pulse(struct ev_timer *t)
+{
+	struct agent *a = ln_container(t, struct agent, pulse);
+	ln_time slept = ev_now() - a->pulse_at - AGENT_PULSE;
+	a->pulse_at = ev_now();
+	ev_timer_after(t, AGENT_PULSE);
+	if (slept < AGENT_SLEPT)
+		return;
+	log_info("agent", "this machine has slept", LOG_DUR("for", slept));
+	for (size_t i = 0; i < a->nnetworks; i++)
+		agent_network_woke(a->networks[i]);
 }
 
 /* --- networks ----------------------------------------------------------------------------------*/
@@ -267,6 +291,9 @@ int agent_new(struct ev_loop *l, const struct agent_options *o, struct agent **r
 		ln_strdup(o->filter_table != NULL ? o->filter_table : "netbird");
 	a->opt.log_file = a->log_file = ln_strdup(o->log_file != NULL ? o->log_file : "");
 	ev_timer_init(&a->host_changed, l, agent_on_host_changed);
+	ev_timer_init(&a->pulse, l, agent_on_pulse);
+	a->pulse_at = ev_now();
+	ev_timer_after(&a->pulse, AGENT_PULSE);
 	int err = agent_profiles_new(a->state_dir, a->config, &a->profiles, f);
 	if (err == 0)
 		err = agent_open_host(a, f);
@@ -341,6 +368,7 @@ void agent_free(struct agent *a)
 		agent_network_free(a->networks[i]);
 	agent_api_free(a->api);
 	ev_timer_fini(&a->host_changed);
+	ev_timer_fini(&a->pulse);
 	if (a->watching)
 		ev_io_fini(&a->plat_io);
 	if (a->plat != NULL)

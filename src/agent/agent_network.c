@@ -628,6 +628,14 @@ void agent_network_host_changed(struct agent_network *n, bool default_route)
 		mgmt_client_send_meta(n->mgmt);
 }
 
+void agent_network_woke(struct agent_network *n)
+{
+	if (n->engine == NULL)
+		return;
+	engine_woke(n->engine);
+	mgmt_client_redial(n->mgmt);
+}
+
 int agent_network_status(struct agent_network *n, bool full, struct arena *a,
 			 struct daemon_status_response *ret)
 {
@@ -654,4 +662,12 @@ int agent_network_status(struct agent_network *n, bool full, struct arena *a,
 	if (ret->management.url == NULL || ret->management.error == NULL || ret->key == NULL)
 		return LN_E_LIMIT;
 	return n->engine != NULL ? engine_status(n->engine, a, ret) : 0;
+}
+
+int agent_network_reconnect(struct agent_network *n, const char *peer, struct arena *a,
+			    struct daemon_reconnect_response *ret, struct ln_fail *f)
+{
+	if (n->engine == NULL)
+		return ln_fail(f, LN_E_STATE, "the network is not up: linnet up");
+	return engine_reconnect(n->engine, peer, a, ret, f);
 }

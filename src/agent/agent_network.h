@@ -87,5 +87,11 @@ const char *agent_network_table(const struct agent_network *n);
 const char *agent_network_error(const struct agent_network *n);
 /* default_route: one has come or gone. */
 void agent_network_host_changed(struct agent_network *n, bool default_route);
+/* After a sleep: everything is dialled and negotiated anew, in place. */
+void agent_network_woke(struct agent_network *n);
+/* As engine_reconnect(); LN_E_STATE while the network is down. */
+LN_MUST_CHECK int agent_network_reconnect(struct agent_network *n, const char *peer,
+					  struct arena *a, struct daemon_reconnect_response *ret,
+					  struct ln_fail *f);
 LN_MUST_CHECK int agent_network_status(struct agent_network *n, bool full, struct arena *a,
 				       struct daemon_status_response *ret);

@@ -107,7 +107,8 @@ enum linnet_scope { /* which commands know an option */
 	LINNET_INSTALL = 64,
 	LINNET_OTHER = 128,
 	LINNET_LAB = 256,
-	LINNET_PLAN = 512 /* of the laboratory's networks, for tests */
+	LINNET_PLAN = 512, /* of the laboratory's networks, for tests */
+	LINNET_PEER = 1024
 };
 
 struct linnet_opt {
@@ -161,6 +162,8 @@ extern const struct linnet_command linnet_commands[];  /* ends with null words *
  * what to print after "Error: ". Values of the environment that cannot be read are named in `warn`
  * (one line each) and skipped. Without a command, cli->command is null: print the help.
  */
+/* The first of two words, as in `linnet service start`. */
+bool linnet_is_group(const char *word);
 LN_MUST_CHECK int linnet_cli_parse(struct linnet_cli *cli, int argc, char *const argv[],
 				   const char *const *environment, struct str *warn,
 				   struct ln_fail *f);
@@ -197,6 +200,7 @@ void linnet_manual(struct str *dst); /* linnet(1) */
 
 int linnet_run_up(struct linnet_cli *cli);
 int linnet_run_down(struct linnet_cli *cli);
+int linnet_run_peer_reconnect(struct linnet_cli *cli);
 int linnet_run_login(struct linnet_cli *cli);
 int linnet_run_logout(struct linnet_cli *cli);
 int linnet_run_status(struct linnet_cli *cli);

@@ -80,12 +80,13 @@ static void add_words(struct str *dst)
 	}
 }
 
-static void add_second_words(struct str *dst)
+static void add_second_words(const char *group, struct str *dst)
 {
+	size_t n = strlen(group);
 	const char *gap = "";
 	for (const struct linnet_command *c = linnet_commands; c->words != NULL; c++) {
 		const char *second = strchr(c->words, ' ');
-		if (second == NULL || c->hidden)
+		if (second == NULL || c->hidden || strncmp(c->words, group, n) != 0)
 			continue;
 		str_addf(dst, "%s%s", gap, second + 1);
 		gap = " ";
@@ -109,9 +110,15 @@ static void add_choices(struct str *dst)
 	str_add(dst, "_linnet_choices() {\n\tcase \"$1\" in\n\t'') echo \"");
 	add_words(dst);
 	str_add(dst, "\" ;;\n\tservice) [ -z \"$2\" ] && echo \"");
-	add_second_words(dst);
+	add_second_words("service ", dst);
 	str_add(dst, "\" || echo \"");
 	add_option_words(LINNET_GLOBAL | LINNET_SERVICE | LINNET_INSTALL, dst);
+	str_add(dst, "\" ;;\n\tpeer) [ -z \"$2\" ] && echo \"");
+	add_second_words("peer ", dst);
+	/* The daemon knows the names. */
+	str_add(dst, "\" || echo \"$(linnet status --json 2>/dev/null | "
+		     "grep -o '\"fqdn\":\"[^\"]*\",\"netbirdIp\"' | cut -d'\"' -f4) ");
+	add_option_words(LINNET_GLOBAL | LINNET_PEER, dst);
 	str_add(dst, "\" ;;\n\tcompletion) echo \"bash zsh fish\" ;;\n");
 	for (const struct linnet_command *c = linnet_commands; c->words != NULL; c++) {
 		if (c->hidden || strchr(c->words, ' ') != NULL ||
@@ -181,10 +188,10 @@ static void fish(struct str *dst)
 				"complete -c linnet -n '__fish_seen_subcommand_from %.*s' -a %s -d "
 				"'%s'\n",
 				(int)(second - c->words), c->words, second + 1, c->brief);
-		if (second == NULL || strcmp(second, " install") == 0)
+		if (second == NULL || strcmp(second, " install") == 0 || c->scope == LINNET_PEER)
 			add_fish_options(c, dst);
 	}
-	str_add(dst, "complete -c linnet -n __fish_use_subcommand -a service\n"
+	str_add(dst, "complete -c linnet -n __fish_use_subcommand -a 'service peer'\n"
 		     "complete -c linnet -n '__fish_seen_subcommand_from completion' -a 'bash zsh "
 		     "fish'\n");
 	add_fish_options(NULL, dst);

@@ -235,6 +235,16 @@ static const struct linnet_command *match(const char *first, const char *second,
 	return NULL;
 }
 
+/* "service" and "peer" are no commands by themselves. */
+bool linnet_is_group(const char *word)
+{
+	size_t n = strlen(word);
+	for (const struct linnet_command *c = linnet_commands; c->words != NULL; c++)
+		if (strncmp(c->words, word, n) == 0 && c->words[n] == ' ')
+			return true;
+	return false;
+}
+
 /* The places in argv of the first two words that are no options; their number. */
 static int find_words(int argc, char *const argv[], int places[2])
 {
@@ -305,16 +315,16 @@ int linnet_cli_parse(struct linnet_cli *cli, int argc, char *const argv[],
 	int n = find_words(argc, argv, places);
 	if (n > 0)
 		cli->command = match(argv[places[0]], n > 1 ? argv[places[1]] : NULL, &words);
-	if (n > 0 && cli->command == NULL && strcmp(argv[places[0]], "service") != 0)
+	if (n > 0 && cli->command == NULL && !linnet_is_group(argv[places[0]]))
 		return ln_fail(f, LN_E_NOTFOUND,
 			       "unknown command \"%.60s\" for \"linnet\"\nRun 'linnet --help' for "
 			       "usage.",
 			       argv[places[0]]);
 	if (n > 1 && cli->command == NULL)
 		return ln_fail(f, LN_E_NOTFOUND,
-			       "unknown command \"%.60s\" for \"linnet service\"\nRun 'linnet "
+			       "unknown command \"%.60s\" for \"linnet %s\"\nRun 'linnet "
 			       "--help' for usage.",
-			       argv[places[1]]);
+			       argv[places[1]], argv[places[0]]);
 	int r = take_all(cli, argc, argv, places, cli->command != NULL ? words : n, f);
 	if (r == 0)
 		take_environment(cli, warn);

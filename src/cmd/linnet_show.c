@@ -245,7 +245,7 @@ int linnet_run_help(struct linnet_cli *cli)
 		if (strcmp(x->words, words) == 0 ||
 		    (x->alias != NULL && strcmp(x->alias, words) == 0))
 			c = x;
-	if (c == NULL && words[0] != '\0' && strcmp(words, "service") != 0)
+	if (c == NULL && words[0] != '\0' && !linnet_is_group(words))
 		return linnet_fail("unknown command \"%s\" for \"linnet\"", words);
 	str_init(&text, 0);
 	linnet_help(c, &text);

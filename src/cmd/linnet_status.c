@@ -148,6 +148,9 @@ static void add_peer(const struct linnet_status_view *v, const struct daemon_pee
 		 changed, shaken, rx, tx, quantum_of_peer(v->st, p->rosenpass));
 	add_networks(p->networks, p->nnetworks, dst);
 	str_addf(dst, "\n  Latency: %s\n", latency);
+	if (on && p->checks > 0) /* ours */
+		str_addf(dst, "  Loss: %.1f%% of the last %d checks\n",
+			 100.0 * p->checks_lost / p->checks, (int)p->checks);
 }
 
 /* --- events ----------------------------------------------------------------------------------- */

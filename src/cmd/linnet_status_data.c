@@ -318,6 +318,10 @@ static void peer(struct out *o, const struct daemon_peer_state *p)
 	truth(o, "quantumResistance", p->rosenpass);
 	texts(o, "networks", p->networks, p->nnetworks);
 	text_if(o, "reason", p->reason);
+	if (on && p->checks > 0) {
+		number(o, "checks", p->checks);
+		number(o, "checksLost", p->checks_lost);
+	}
 	item_end(o);
 }
 

@@ -93,7 +93,7 @@ const struct linnet_opt linnet_opts[OPT_COUNT] = {
 
 	{ OPT_DETAIL, "detail", 'd', BOOL, STATUS, false,
 	  "every peer, with the way it is reached" },
-	{ OPT_JSON, "json", 'j', BOOL, STATUS | LINNET_LAB, false,
+	{ OPT_JSON, "json", 'j', BOOL, STATUS | LINNET_LAB | LINNET_PEER, false,
 	  "everything as JSON, in one line" },
 	{ OPT_YAML, "yaml", 'y', BOOL, STATUS, false, "everything as YAML" },
 	{ OPT_IPV4, "ipv4", '4', BOOL, STATUS, false, "only the IPv4 address of this machine" },
@@ -149,6 +149,10 @@ const struct linnet_command linnet_commands[] = {
 	  "A filter without an output format implies --detail. --detail says of each peer how it "
 	  "is reached, and if it is not, why.",
 	  linnet_run_status, false },
+	{ "peer reconnect", NULL, LINNET_PEER, "NAME", 1, "Negotiate the way to a peer anew",
+	  "Drops the path to one peer and negotiates another, in place: the tunnel and the other "
+	  "peers stay. NAME is the peer's name, or its first part, its address or public key.",
+	  linnet_run_peer_reconnect, false },
 	{ "login", NULL, LINNET_LOGIN, NULL, 0, "Log in without connecting",
 	  "Registers this machine with a setup key or in a browser.", linnet_run_login, false },
 	{ "logout", "deregister", LINNET_LOGOUT, NULL, 0, "Remove this machine from its network",

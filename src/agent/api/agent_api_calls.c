@@ -428,6 +428,27 @@ static void api_rename_profile(struct api_call *c, struct slice msg)
 		api_reply_id(c, p.name); /* the old name, in the same place */
 }
 
+static void api_reconnect_peer(struct api_call *c, struct slice msg)
+{
+	API_ARENA(a);
+	API_READ(c, msg, &a, reconnect_request, m);
+	struct daemon_reconnect_response r;
+	struct ln_fail f = { 0 };
+	struct agent_network *n = api_network(c, "", "");
+	if (n == NULL)
+		return;
+	int err = agent_network_reconnect(n, m.peer, &a, &r, &f);
+	if (err < 0) {
+		agent_api_fail_err(c, err, f.text);
+		return;
+	}
+	struct str out;
+	str_init(&out, 0);
+	daemon_reconnect_response_write(&out, &r);
+	agent_api_reply(c, str_slice(&out));
+	str_fini(&out);
+}
+
 static void api_features(struct api_call *c, struct slice msg)
 {
 	(void)msg;
@@ -457,5 +478,6 @@ const struct api_method agent_api_methods[] = {
 	{ DAEMON_SERVICE "RenameProfile", api_rename_profile },
 	{ DAEMON_SERVICE "RemoveProfile", api_remove_profile },
 	{ DAEMON_SERVICE "GetFeatures", api_features },
+	{ DAEMON_SERVICE "ReconnectPeer", api_reconnect_peer },
 };
 const size_t agent_api_nmethods = LN_COUNT(agent_api_methods);

@@ -327,6 +327,18 @@ bool engine_network_changed(struct engine *e, bool default_route)
 	return lost || moved;
 }
 
+void engine_woke(struct engine *e)
+{
+	wgif_check(e->wg);
+	(void)engine_addr_rescan(e, NULL);
+	(void)engine_addr_new_way(e);
+	engine_addr_gather(e, 1);
+	engine_peer_restart_all(e);
+	engine_peer_reset_all(e, true);
+	signal_client_redial(e->signal);
+	relay_client_redial(e->relay);
+}
+
 bool engine_overlay_has(const struct engine *e, const struct ip_addr *a)
 {
 	for (unsigned i = 0; i < e->noverlay; i++)

@@ -56,6 +56,14 @@ void engine_sync(struct engine *e, const struct mgmt_sync_response *m);
  * silence which ones died.
  */
 bool engine_network_changed(struct engine *e, bool default_route);
+/* The host has slept: paths and control connections may be dead, and all are made anew. */
+void engine_woke(struct engine *e);
+/*
+ * Negotiates with one peer anew: by its name (or the part before the first dot), address or public
+ * key. The peer's key; LN_E_NOTFOUND, LN_E_CONFLICT when several are called so.
+ */
+LN_MUST_CHECK int engine_reconnect(struct engine *e, const char *name, struct arena *a,
+				   struct daemon_reconnect_response *ret, struct ln_fail *f);
 /* True when the address belongs to this network. */
 bool engine_overlay_has(const struct engine *e, const struct ip_addr *a);
 const char *engine_ifname(const struct engine *e);

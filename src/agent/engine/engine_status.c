@@ -1,7 +1,9 @@
 /* What status shows of one network (spec agent 1.3, 1.6). */
 #include <stdio.h>
+#include <strings.h>
 
 #include "src/agent/engine/engine_internal.h"
+#include "src/obs/obs_log.h"
 
 #define ENGINE_STATUS_RELAYS 32
 
@@ -76,6 +78,8 @@ static void engine_status_peer(struct engine_peer *p, struct arena *a,
 	ret->local_cand_ep = engine_status_ep(a, &info.ice.pair.local.addr);
 	ret->remote_cand_ep = engine_status_ep(a, &info.ice.pair.remote.addr);
 	ret->latency = info.ice.pair.rtt;
+	ret->checks = (int32_t)info.ice.recent_sent;
+	ret->checks_lost = (int32_t)info.ice.recent_lost;
 }
 
 static void engine_status_offline(const struct engine_offline *o, struct arena *a,
@@ -170,4 +174,52 @@ int engine_status(struct engine *e, struct arena *a, struct daemon_status_respon
 	    ret->signal.url == NULL || ret->signal.error == NULL)
 		return LN_E_LIMIT;
 	return engine_status_servers(e, a, ret);
+}
+
+/* --- one peer by name --------------------------------------------------------------------------*/
+
+static bool engine_status_is_called(const struct engine_peer *p, const char *name)
+{
+	struct ip_addr ip;
+	struct wg_key key;
+	if (ip_parse(slice_str(name), &ip) == 0)
+		return ip_equal(&ip, &p->v4) || ip_equal(&ip, &p->v6);
+	if (wg_key_parse(slice_str(name), &key) == 0)
+		return wg_key_equal(&key, &p->key);
+	size_t n = strlen(name), label = strcspn(p->fqdn, ".");
+	return strcasecmp(p->fqdn, name) == 0 || (n == label && strncasecmp(p->fqdn, name, n) == 0);
+}
+
+int engine_reconnect(struct engine *e, const char *name, struct arena *a,
+		     struct daemon_reconnect_response *ret, struct ln_fail *f)
+{
+	struct engine_peer *found = NULL;
+	map_for_each(node, &e->peers) {
+		struct engine_peer *p = map_entry(node, struct engine_peer, node);
+		if (name[0] == '\0' || !engine_status_is_called(p, name))
+			continue;
+		if (found != NULL)
+			return ln_fail(f, LN_E_CONFLICT,
+				       "several peers are called \"%.60s\": say the full name",
+				       name);
+		found = p;
+	}
+	for (size_t i = 0; found == NULL && i < e->noffline; i++)
+		if (strcasecmp(e->offline[i].fqdn, name) == 0)
+			return ln_fail(f, LN_E_NOTFOUND,
+				       "the peer \"%.60s\" is not connected to the server", name);
+	if (found == NULL)
+		return ln_fail(f, LN_E_NOTFOUND, "there is no peer \"%.60s\"", name);
+	*ret = (struct daemon_reconnect_response){
+		.fqdn = arena_strdup(a, found->fqdn),
+		.ip = engine_status_ip(a, &found->v4),
+		.key = engine_status_key(a, &found->key),
+	};
+	if (ret->fqdn == NULL || ret->ip == NULL || ret->key == NULL)
+		return ln_fail(f, LN_E_LIMIT, "the answer is too long");
+	log_info("engine", "a path is negotiated anew, as somebody wishes",
+		 LOG_KEY("peer", &found->key), LOG_STR("name", found->fqdn));
+	peer_conn_reconnect(found->conn, ev_now());
+	engine_peer_drive(found);
+	return 0;
 }

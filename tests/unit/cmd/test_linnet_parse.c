@@ -56,6 +56,15 @@ static void test_commands(void **state)
 	assert_true(linnet_on(&cli, OPT_HELP));
 	assert_int_equal(parse("service"), 0);
 	assert_null(cli.command);
+	assert_int_equal(parse("peer"), 0);
+	assert_null(cli.command);
+	assert_int_equal(parse("peer", "dance"), LN_E_NOTFOUND);
+	assert_non_null(strstr(why.text, "\"linnet peer\""));
+	assert_int_equal(parse("peer", "reconnect", "db-1", "--json"), 0);
+	assert_string_equal(cli.command->words, "peer reconnect");
+	assert_string_equal(cli.args[0], "db-1");
+	assert_true(linnet_on(&cli, OPT_JSON));
+	assert_int_equal(parse("peer", "reconnect", "db-1", "db-2"), LN_E_MALFORMED);
 	assert_int_equal(parse("badcmd"), LN_E_NOTFOUND);
 	assert_string_equal(why.text,
 			    "unknown command \"badcmd\" for \"linnet\"\nRun 'linnet --help' "

@@ -445,6 +445,33 @@ static void test_damaged(void **state)
 	}
 }
 
+static void test_reconnect(void **state)
+{
+	(void)state;
+	struct daemon_reconnect_request q = { .peer = "db-1" }, q2;
+	struct daemon_reconnect_response r = { .fqdn = "db-1.lan",
+					       .ip = "100.64.0.7",
+					       .key = "K=" },
+					 r2;
+	struct arena a;
+	struct str s;
+	arena_init(&a, 4096);
+	str_init(&s, 0);
+	daemon_reconnect_request_write(&s, &q);
+	assert_int_equal(daemon_reconnect_request_read(str_slice(&s), &a, &q2), 0);
+	assert_string_equal(q2.peer, "db-1");
+	assert_int_equal(daemon_reconnect_request_read(slice_str("\x0a\x7f"), &a, &q2),
+			 LN_E_MALFORMED);
+	str_clear(&s);
+	daemon_reconnect_response_write(&s, &r);
+	assert_int_equal(daemon_reconnect_response_read(str_slice(&s), &a, &r2), 0);
+	assert_string_equal(r2.fqdn, r.fqdn);
+	assert_string_equal(r2.ip, r.ip);
+	assert_string_equal(r2.key, r.key);
+	str_fini(&s);
+	arena_fini(&a);
+}
+
 int main(void)
 {
 	wire_index_load(&wire);
@@ -453,6 +480,7 @@ int main(void)
 		cmocka_unit_test(test_status_again), cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_small),        cmocka_unit_test(test_denied),
 		cmocka_unit_test(test_profiles),     cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_reconnect),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	wire_index_free(&wire);
