@@ -14,7 +14,8 @@ Usage: ./test.sh [all|quick]
   quick  lint, unit, vectors, fuzz replay (no root, no namespaces; under two minutes once built)
 
 NETBIRD_BIN and NETBIRD_SERVER_BIN name NetBird's agent and combined server: tests with them are
-skipped, and say so, while these are unset. Results lie in build/results (JUnit XML of pytest, testlog.json of meson).
+skipped, and say so, while these are unset. Results lie in build/results (JUnit XML of pytest, testlog.json of meson,
+nat-matrix.json: how each kind of NAT reaches each other).
 EOF
 	exit 0
 	;;
