@@ -183,7 +183,8 @@ static void agent_network_on_mgmt_state(void *user, bool connected, const char *
 
 static struct mgmt_client *agent_network_mgmt(struct agent_network *n)
 {
-	/* An engine stays with its server; a network that only tries goes to a new address at once. */
+	/* An engine stays with its server; a network that only tries goes to a new address at once.
+	 */
 	if (n->mgmt != NULL &&
 	    (n->engine != NULL || agent_url_same_server(&n->mgmt_url, &n->file->management)))
 		return n->mgmt;

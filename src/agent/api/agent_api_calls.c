@@ -247,8 +247,8 @@ static void api_status(struct api_call *c, struct slice msg)
 		return;
 	c->full = m.full;
 	/* One that has failed already may fail for long: its caller may want to change why. */
-	bool starting = agent_network_state(n) == AGENT_CONNECTING &&
-			agent_network_error(n)[0] == '\0';
+	bool starting =
+		agent_network_state(n) == AGENT_CONNECTING && agent_network_error(n)[0] == '\0';
 	if (!m.has_wait_for_ready || !m.wait_for_ready || !starting) {
 		agent_api_send_status(c, m.full, true);
 		return;
