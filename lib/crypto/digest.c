@@ -20,6 +20,11 @@ void digest_hmac_sha1(struct slice key, struct slice data, uint8_t dst[SHA1_LEN]
 	ln_assert(HMAC(EVP_sha1(), key.p, (int)key.n, data.p, data.n, dst, NULL) != NULL);
 }
 
+void digest_md5(struct slice data, uint8_t dst[MD5_LEN])
+{
+	ln_assert(EVP_Digest(data.p, data.n, dst, NULL, EVP_md5(), NULL) == 1);
+}
+
 uint32_t digest_crc32(uint32_t crc, struct slice data)
 {
 	crc = ~crc;

@@ -96,7 +96,13 @@ int stun_msg_mapped(const struct stun_msg *m, struct ip_ep *ret)
 
 void stun_msg_begin(struct writer *w, enum stun_class cls, const struct stun_tid *tid)
 {
-	writer_u16(w, join_type(cls, STUN_METHOD_BINDING));
+	stun_msg_begin_method(w, cls, STUN_METHOD_BINDING, tid);
+}
+
+void stun_msg_begin_method(struct writer *w, enum stun_class cls, uint16_t method,
+			   const struct stun_tid *tid)
+{
+	writer_u16(w, join_type(cls, method));
 	writer_u16(w, 0);
 	writer_u32(w, STUN_MAGIC);
 	writer_bytes(w, slice_of(tid->b, STUN_TID_LEN));

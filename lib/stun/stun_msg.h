@@ -59,6 +59,9 @@ LN_MUST_CHECK int stun_msg_mapped(const struct stun_msg *m, struct ip_ep *ret);
  * follows every attribute, so that a MAC over what is there so far is simply a MAC.
  */
 void stun_msg_begin(struct writer *w, enum stun_class cls, const struct stun_tid *tid);
+/* The same for another method than Binding (TURN). */
+void stun_msg_begin_method(struct writer *w, enum stun_class cls, uint16_t method,
+			   const struct stun_tid *tid);
 void stun_msg_add(struct writer *w, enum stun_attr a, struct slice value);
 void stun_msg_add_u32(struct writer *w, enum stun_attr a, uint32_t v);
 void stun_msg_add_u64(struct writer *w, enum stun_attr a, uint64_t v);
