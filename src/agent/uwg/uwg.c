@@ -30,10 +30,9 @@ static int start_thread(struct uwg *u)
 
 static int open_all(struct uwg *u, const struct uwg_conf *conf, struct ln_fail *f)
 {
-	int r = uwg_tun_open(conf->ifname, conf->mtu, u->ifname, &u->tun_udp, f);
+	int r = uwg_tun_open(&u->tun, conf->ifname, conf->mtu, u->ifname, f);
 	if (r < 0)
 		return r;
-	u->tun = r;
 	u->ifindex = if_nametoindex(u->ifname);
 	u->fwmark = conf->fwmark;
 	r = uwg_sock_open(u->sock, conf->port, conf->fwmark, &u->port, f);
@@ -43,9 +42,11 @@ static int open_all(struct uwg *u, const struct uwg_conf *conf, struct ln_fail *
 	u->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (u->wake < 0 || u->epoll < 0)
 		return ln_fail(f, -errno, "cannot start the tunnel: %s", ln_strerror(-errno));
-	const int fds[] = { u->wake, u->tun, u->sock[0].fd, u->sock[1].fd };
+	const int fds[] = { u->wake, u->sock[0].fd, u->sock[1].fd };
 	for (unsigned i = 0; i < LN_COUNT(fds) && r == 0; i++)
 		r = watch(u, fds[i]);
+	for (unsigned i = 0; i < u->tun.n && r == 0; i++)
+		r = watch(u, u->tun.queue[i]);
 	return r < 0 ? ln_fail(f, r, "cannot start the tunnel: %s", ln_strerror(r)) : 0;
 }
 
@@ -69,7 +70,7 @@ static void start_core(struct uwg *u, const struct uwg_conf *conf)
 	u->tx_room = ln_calloc(UWG_TX_SLOTS, u->stride);
 	u->rx_room = ln_calloc(UWG_RX_MSGS, UWG_RX_ROOM);
 	u->poll_room = ln_alloc(WG_DEV_POLL_ROOM);
-	wg_merge_init(&u->merge, u->tun_udp);
+	wg_merge_init(&u->merge, u->tun.udp);
 }
 
 /* Everything but the thread, which has ended or never was. */
@@ -91,8 +92,7 @@ static void dispose(struct uwg *u)
 	wg_dev_free(u->dev);
 	uwg_aead_free(u->aead);
 	uwg_sock_close(u->sock);
-	if (u->tun >= 0)
-		close(u->tun); /* the kernel removes the interface */
+	uwg_tun_close(&u->tun);
 	if (u->wake >= 0)
 		close(u->wake);
 	if (u->epoll >= 0)
@@ -111,7 +111,7 @@ int uwg_new(struct ev_loop *l, const struct uwg_conf *conf, uwg_event_fn *on_eve
 	    struct uwg **ret, struct ln_fail *f)
 {
 	struct uwg *u = ln_alloc(sizeof(*u));
-	u->tun = u->wake = u->epoll = u->sock[0].fd = u->sock[1].fd = -1;
+	u->wake = u->epoll = u->sock[0].fd = u->sock[1].fd = -1;
 	u->mtu = conf->mtu;
 	u->box = uwg_box_new(l, on_event, user);
 	pthread_mutex_init(&u->mail_lock, NULL);

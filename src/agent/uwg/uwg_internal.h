@@ -5,7 +5,8 @@
  *	uwg.c         the owner's calls: they put mail into a box and wake the thread
  *	uwg_thread.c  the thread: TUN and sockets alternately, run to completion
  *	uwg_mail.c    the box to the thread, and the events back to the owner's loop
- *	uwg_tun.c     creating the interface, reading and writing it
+ *	uwg_tun.c     creating the interface, and writing it
+ *	uwg_steer.c   which of its queues a packet waits in
  *	uwg_sock.c    the UDP sockets, batches in and out
  *	uwg_relay.c   batches that go to the owner instead of a socket, and come from it
  *
@@ -28,10 +29,12 @@
 #include "src/agent/uwg/uwg.h"
 #include "src/agent/uwg/uwg_aead.h"
 
-#define UWG_TX_SLOTS 128          /* packets sealed and sent together */
-#define UWG_TX_SEGMENTS 64        /* messages in one UDP_SEGMENT send: safe on every kernel */
-#define UWG_TX_BYTES 65000        /* and their bytes */
-#define UWG_TUN_READS 64          /* reads of the TUN per turn */
+#define UWG_TX_SLOTS 128   /* packets sealed and sent together */
+#define UWG_TX_SEGMENTS 64 /* messages in one UDP_SEGMENT send: safe on every kernel */
+#define UWG_TX_BYTES 65000 /* and their bytes */
+#define UWG_TUN_QUEUES 8
+#define UWG_TUN_READS 64          /* reads of a queue per turn */
+#define UWG_TUN_BYTES (256 << 10) /* and their bytes, more or less: 0.3 ms of sealing */
 #define UWG_TUN_ROOM (65536 + 64) /* a super-packet with its header */
 #define UWG_RX_MSGS 8             /* datagrams, each perhaps many joined by UDP_GRO, per call */
 #define UWG_RX_ROOM 65536
@@ -42,7 +45,7 @@
 #define UWG_SHED_MOST 75 /* and nearly all of every second read */
 #define UWG_RX_SLOTS 512
 #define UWG_SOCKET_BUFFER (7 << 20)
-#define UWG_ROUNDS 16        /* turns of both directions before the mail is looked at again */
+#define UWG_ROUNDS 16        /* turns of all sources before the statistics are looked at again */
 #define UWG_STUN_WAITING 256 /* datagrams on their way to the owner; more are dropped */
 #define UWG_EVENTS_WAITING 65536
 #define UWG_RELAY_BATCH 65536         /* bytes handed to the owner together */
@@ -105,13 +108,26 @@ unsigned uwg_sock_fill(const struct uwg_sock *s);
 
 /* --- TUN -------------------------------------------------------------------------------------- */
 
-/* A descriptor, or -errno with the reason in words. ret_udp: it takes joined UDP datagrams too. */
-LN_MUST_CHECK int uwg_tun_open(const char *name, unsigned mtu, char ret_name[IF_NAMESIZE],
-			       bool *ret_udp, struct ln_fail *f);
+/*
+ * The interface. A flow waits in one of its queues, and when that is full, the kernel drops what
+ * comes: so a flood drowns itself and few others.
+ */
+struct uwg_tun {
+	int queue[UWG_TUN_QUEUES];
+	unsigned n;
+	bool udp; /* it takes joined UDP datagrams */
+};
+
+/* 0, or -errno with the reason in words; t is to be closed in any case. */
+LN_MUST_CHECK int uwg_tun_open(struct uwg_tun *t, const char *name, unsigned mtu,
+			       char ret_name[IF_NAMESIZE], struct ln_fail *f);
+void uwg_tun_close(struct uwg_tun *t); /* the kernel removes the interface */
 /* 0 or -errno; a packet the kernel does not like is no error. */
-LN_MUST_CHECK int uwg_tun_write(int fd, const struct wg_merge_item *it);
+LN_MUST_CHECK int uwg_tun_write(const struct uwg_tun *t, const struct wg_merge_item *it);
 /* A packet of our own making, checksums finished. */
-LN_MUST_CHECK int uwg_tun_write_one(int fd, struct slice packet);
+LN_MUST_CHECK int uwg_tun_write_one(const struct uwg_tun *t, struct slice packet);
+/* Makes the queues ones of flows. -errno: not allowed, or the kernel has no packet filter. */
+LN_MUST_CHECK int uwg_steer(int tun);
 
 /* --- mail ------------------------------------------------------------------------------------- */
 
@@ -161,9 +177,8 @@ struct uwg {
 	unsigned mtu;
 	uint16_t port;
 	uint32_t fwmark;
-	int tun;
-	bool tun_udp; /* it takes joined UDP datagrams */
-	int wake;     /* eventfd */
+	struct uwg_tun tun;
+	int wake; /* eventfd */
 	struct uwg_sock sock[2];
 	pthread_t thread;
 
