@@ -15,14 +15,37 @@ static int name_cmp(const void *a, const void *b)
 	return strcmp(x->id, y->id);
 }
 
-/* Position of an id, -1 when nobody has it. */
-static ptrdiff_t name_find(const struct netmap_name *names, size_t n, const char *id)
+/* A store gives them in order: then there is nothing to do. */
+static void sort_names(struct netmap_name *names, size_t n)
 {
+	for (size_t i = 1; i < n; i++) {
+		if (name_cmp(&names[i - 1], &names[i]) > 0) {
+			qsort(names, n, sizeof(*names), name_cmp);
+			return;
+		}
+	}
+}
+
+/* Position of an id, -1 when nobody has it. Who asks in order finds it at *next. */
+static ptrdiff_t name_find_next(const struct netmap_name *names, size_t n, const char *id,
+				size_t *next)
+{
+	if (*next < n && strcmp(names[*next].id, id) == 0)
+		return (ptrdiff_t)names[(*next)++].at;
 	if (n == 0)
 		return -1;
 	struct netmap_name key = { .id = id };
 	const struct netmap_name *found = bsearch(&key, names, n, sizeof(*names), name_cmp);
-	return found != NULL ? (ptrdiff_t)found->at : -1;
+	if (found == NULL)
+		return -1;
+	*next = (size_t)(found - names) + 1;
+	return (ptrdiff_t)found->at;
+}
+
+static ptrdiff_t name_find(const struct netmap_name *names, size_t n, const char *id)
+{
+	size_t nowhere = n;
+	return name_find_next(names, n, id, &nowhere);
 }
 
 struct key_entry {
@@ -41,6 +64,16 @@ static int u32_cmp(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static void sort_positions(uint32_t *v, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		if (v[i - 1] > v[i]) {
+			qsort(v, n, sizeof(*v), u32_cmp);
+			return;
+		}
+	}
+}
+
 static int index_peers(const struct netmap_account *acc, struct netmap_index *x, struct arena *a)
 {
 	struct netmap_name *names = arena_calloc(a, acc->npeers, sizeof(*names));
@@ -54,7 +87,7 @@ static int index_peers(const struct netmap_account *acc, struct netmap_index *x,
 		keys[i] = (struct key_entry){ .key = acc->peers[i].key, .at = (uint32_t)i };
 	}
 	if (err == 0 && acc->npeers > 0) {
-		qsort(names, acc->npeers, sizeof(*names), name_cmp);
+		sort_names(names, acc->npeers);
 		qsort(keys, acc->npeers, sizeof(*keys), key_cmp);
 	}
 	for (size_t i = 0; err == 0 && i < acc->npeers; i++)
@@ -75,14 +108,14 @@ static int index_groups(const struct netmap_account *acc, struct netmap_index *x
 		uint32_t *m = arena_calloc(a, in->npeers, sizeof(*m));
 		if (m == NULL)
 			return LN_E_LIMIT;
-		size_t n = 0;
+		size_t n = 0, next = 0;
 		for (size_t i = 0; i < in->npeers; i++) {
-			ptrdiff_t at = name_find(x->peers_by_id, acc->npeers, in->peers[i]);
+			ptrdiff_t at =
+				name_find_next(x->peers_by_id, acc->npeers, in->peers[i], &next);
 			if (at >= 0 && !acc->peers[at].awaiting_approval)
 				m[n++] = (uint32_t)at;
 		}
-		if (n > 0)
-			qsort(m, n, sizeof(*m), u32_cmp);
+		sort_positions(m, n);
 		size_t kept = 0;
 		for (size_t i = 0; i < n; i++) {
 			if (kept == 0 || m[kept - 1] != m[i])

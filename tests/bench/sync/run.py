@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """Sync streams, ours and NetBird's in the same run: logins, memory per idle stream, storms, one change.
 
-Usage: run.py [--peers 100,1000] [--idle 1000,5000] [--kinds linnet,netbird] [--no-tls] [--limit S]. JSON lines; NetBird's
-combined server is measured when NETBIRD_SERVER_BIN names it. Programs from $LINNET_BIN. Needs root (namespaces).
+Usage: run.py [--peers 100,1000] [--idle 1000,5000] [--forms plain,components] [--kinds linnet,netbird] [--no-tls]
+[--limit S]. JSON lines; NetBird's combined server is measured when NETBIRD_SERVER_BIN names it. Programs
+from $LINNET_BIN. Needs root (namespaces).
 
-Two experiments. `map`: all peers see each other; register, open, one change, and everybody back at once twice: `reopen`
-with nothing changed, `rejoin` with a change in between. `idle`: nobody sees anybody, so that what is measured is the
+Two experiments. `map`: all peers see each other; register, open, three single changes, and everybody back at once
+twice: `reopen` with nothing changed, `rejoin` with a change in between. The agents ask for plain maps, or for component
+maps as those of v0.75 and later do. `idle`: nobody sees anybody, so that what is measured is the
 stream: resident KiB per stream against the same peers registered and gone (`cut`; what they cost is kib_per_peer), right
 after opening and once more after everybody has reconnected at once.
 """
@@ -18,12 +20,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from bench_servers import Bench, Lab, emit, kinds, machine  # noqa: E402
 
 
-def maps(kind, tls, peers, limit):
+FORMS = ["plain", "components"]  # by SyncRequest's syncMessageVersion
+
+
+def maps(kind, tls, peers, form, limit):
     with Lab("syn") as lab:
         bench = Bench(lab, kind, tls)
-        for line in bench.load("sync_load", "--setup-key", bench.server.setup_key(), "--peers", peers, "register", "open",
-                               "idle:2", "change", "reopen", "rejoin", timeout=limit):
-            emit({"experiment": "map", **line})
+        for line in bench.load("sync_load", "--setup-key", bench.server.setup_key(), "--peers", peers, "--sync-version",
+                               FORMS.index(form), "register", "open", "idle:2", "change", "idle:1", "change", "idle:1",
+                               "change", "reopen", "rejoin", timeout=limit):
+            emit({"experiment": "map", "form": form, **line})
 
 
 def idle(kind, tls, peers, limit):
@@ -50,17 +56,24 @@ def main():
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--peers", default="100,1000")
     words.add_argument("--idle", default="1000,5000")
+    words.add_argument("--forms", default="plain,components")
     words.add_argument("--kinds")
     words.add_argument("--no-tls", action="store_true")
     words.add_argument("--limit", type=float, default=600, help="seconds for one server and size")
     got = words.parse_args()
     emit(machine())
-    for experiment, sizes in ((maps, numbers(got.peers)), (idle, numbers(got.idle))):
-        for peers in sizes:
+    # The two servers of one comparison run right behind each other.
+    for peers in numbers(got.peers):
+        for form in got.forms.split(","):
             for kind in kinds(got.kinds):
-                experiment(kind, False, peers, got.limit)
+                maps(kind, False, peers, form, got.limit)
             if not got.no_tls and "linnet" in kinds(got.kinds):
-                experiment("linnet", True, peers, got.limit)
+                maps("linnet", True, peers, form, got.limit)
+    for peers in numbers(got.idle):
+        for kind in kinds(got.kinds):
+            idle(kind, False, peers, got.limit)
+        if not got.no_tls and "linnet" in kinds(got.kinds):
+            idle("linnet", True, peers, got.limit)
 
 
 if __name__ == "__main__":
