@@ -10,6 +10,7 @@
 
 #define FLUSH_BUDGET (512u << 10) /* bytes per turn, so that one fast reader leaves room */
 #define FIELDS_MAX 64
+#define OUTBOUND_MAX 2000 /* frames other than DATA that wait for a server's peer to read */
 #define DRAIN_PING "linnetgo"
 #define CONFIRM_PING "lnok" /* and four bytes of number */
 #define FRAME_HEAD 9
@@ -330,10 +331,24 @@ static void flush_job(void *arg)
 
 /* --- input and end ----------------------------------------------------------------------------*/
 
+/*
+ * Who asks and does not read makes us remember every refusal and every answer: streams beyond the
+ * limit are refused one by one until our SETTINGS are acknowledged, which may be never.
+ */
+static bool is_buried(struct net_h2 *h)
+{
+	return h->conf.server && net_stream_pending(h->stream) != 0 &&
+	       nghttp2_session_get_outbound_queue_size(h->ng) > OUTBOUND_MAX;
+}
+
 void net_h2_input(struct net_h2 *h, struct slice data)
 {
 	if (h->dead)
 		return;
+	if (is_buried(h)) {
+		net_h2_close(h, LN_E_LIMIT, "the peer asks much and reads nothing");
+		return;
+	}
 	h->last_rx = ev_now();
 	h->ping_sent = 0;
 	ssize_t r = 0;

@@ -222,6 +222,9 @@ def flood(s, block, most):
     ("settings", lambda i: frame(4, 0, 0, b"\0\3\0\0\0\1") * 1000, 5000),
     ("garbage", lambda i: b"\xff" * 1000, 5000),
     ("hpack bomb", lambda i: frame(1, 4, 1, b"\x3f\xff\xff\xff\xff\xff\xff"), 5000),
+    # Refused one by one, while nobody reads the refusals and our SETTINGS are never acknowledged.
+    ("refused streams", lambda i: b"".join(
+        frame(1, 5, 2 * (i * 1000 + j) + 1, request_block(b"/test.Echo/Silent")) for j in range(1000)), 3000),
     ("window overflow", lambda i: frame(8, 0, 0, b"\x7f\xff\xff\xff"), 5000),
 ])
 def test_floods_end_the_connection_and_cost_nothing(name, block, most):
