@@ -150,6 +150,7 @@ int agent_network_of(struct agent *a, const struct agent_profile *p, struct agen
 		.lazy = a->opt.lazy,
 		.no_kernel = a->opt.no_kernel,
 		.relay_transport = a->opt.relay_transport,
+		.redirect = a->opt.redirect,
 		.name_taken = agent_name_taken,
 		.on_change = agent_on_change,
 		.user = a,

@@ -30,6 +30,7 @@ struct agent_options {
 	int lazy;                    /* 1, 0, or -1: as the server says */
 	bool no_kernel;              /* WireGuard in user space even where the kernel has it */
 	const char *relay_transport; /* NB_RELAY_TRANSPORT; null: auto */
+	bool redirect;               /* relayed peers of the kernel by XDP */
 };
 
 struct agent;

@@ -38,6 +38,7 @@ struct agent_network_conf {
 	int lazy;                       /* 1: sleep when quiet, 0: never, -1: as the server says */
 	bool no_kernel;                 /* WireGuard in user space even where the kernel has it */
 	const char *relay_transport;    /* as in agent_options; outlives the network */
+	bool redirect;                  /* relayed peers of the kernel by XDP */
 	/* Names in use by the other networks of this process. */
 	bool (*name_taken)(void *user, const struct agent_network *self, const char *ifname,
 			   const char *filter_table);

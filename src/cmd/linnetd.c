@@ -26,7 +26,7 @@ enum {
 struct linnetd_conf {
 	const char *daemon_addr, *config, *state_dir, *log_level, *lazy, *filter_table, *transport;
 	struct svc_conf_strs log_file;
-	bool multi, no_kernel;
+	bool multi, no_kernel, no_redirect;
 };
 
 static const char *check_addr(const char *text)
@@ -71,6 +71,8 @@ static const struct svc_conf_row linnetd_rows[] = {
 	ROW("relayTransport", CONF_STR, transport, "auto", "NB_RELAY_TRANSPORT", "relay-transport",
 	    "HOW", NULL,
 	    "relays by quic, ws, prefer-quic, prefer-ws, or auto: the faster to answer"),
+	ROW("disableEbpfWgProxy", CONF_BOOL, no_redirect, "true", "NB_DISABLE_EBPF_WG_PROXY", NULL,
+	    NULL, NULL, "false: relayed peers of the kernel by an XDP program on lo"),
 	ROW("nftablesTable", CONF_STR, filter_table, "netbird", "NB_NFTABLES_TABLE",
 	    "nftables-table", "NAME", NULL, "name of the packet filter's table"),
 };
@@ -206,6 +208,7 @@ static int linnetd_run(struct linnetd *d, const struct linnetd_conf *conf, const
 		.lazy = linnetd_lazy(conf->lazy),
 		.no_kernel = conf->no_kernel,
 		.relay_transport = conf->transport,
+		.redirect = !conf->no_redirect,
 	};
 	log_info("linnetd", "starting", LOG_STR("version", LINNET_VERSION),
 		 LOG_STR("speaks", "NetBird " AGENT_NETBIRD_VERSION));

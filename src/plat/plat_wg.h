@@ -83,9 +83,10 @@ int plat_wg_fd(const struct plat_wg *w, unsigned which);
 LN_MUST_CHECK int plat_wg_recv(struct plat_wg *w, unsigned which, struct mslice room,
 			       struct slice *ret, struct ip_ep *from);
 /*
- * A datagram for the tunnel, as if it had come from `from`: what a relay has brought. -errno;
- * LN_E_LIMIT.
+ * Datagrams for the tunnel, as if they had come from `from`: what a relay has brought. `size` bytes
+ * each, one behind the other, the last may be shorter. -errno; LN_E_LIMIT.
  */
-LN_MUST_CHECK int plat_wg_inject(struct plat_wg *w, const struct ip_ep *from, struct slice data);
+LN_MUST_CHECK int plat_wg_inject(struct plat_wg *w, const struct ip_ep *from, struct slice data,
+				 size_t size);
 /* From the tunnel's port. -errno; LN_E_LIMIT: longer than a datagram may be. */
 LN_MUST_CHECK int plat_wg_send(struct plat_wg *w, const struct ip_ep *to, struct slice data);

@@ -214,6 +214,7 @@ static int engine_start_device(struct engine *e, struct ln_fail *f)
 		.mtu = c->mtu,
 		.port = c->wg_port,
 		.key = &c->key,
+		.redirect = e->conf.redirect,
 	};
 	err = wgif_new(e->conf.loop, e->conf.plat, e->conf.no_kernel, &uc, engine_on_uwg, e, &e->wg,
 		       f);

@@ -30,6 +30,7 @@ struct engine_conf {
 	int lazy;                    /* 1 or 0 overrules the server; -1: as it says */
 	bool no_kernel;              /* WireGuard in user space even where the kernel has it */
 	const char *relay_transport; /* relay_transport_parse(); outlives the engine */
+	bool redirect;               /* relayed peers of the kernel by XDP */
 	/* True for interfaces of other networks of this process: no path leads through them. */
 	bool (*own_interface)(void *user, const char *ifname);
 	void (*on_event)(void *user, enum engine_event ev, const char *text);

@@ -6,6 +6,7 @@
 #include "lib/stun/stun_msg.h"
 
 #include "src/agent/kwg/kwg_internal.h"
+#include "src/agent/kwg/kwg_redirect.h"
 #include "src/obs/obs_log.h"
 
 bool kwg_say(struct kwg *k, const struct uwg_event *ev)
@@ -48,49 +49,20 @@ static void on_stun6(struct ev_io *io, unsigned events)
 static void on_wake(struct ev_io *io, unsigned events)
 {
 	struct kwg *k = ln_container(io, struct kwg, wake_io);
-	struct mslice room = mslice_of(ev_scratch(k->loop, 0).p, KWG_WAKE_ROOM);
+	struct kwg_wake_msg m[KWG_WAKE_BATCH];
+	int n = KWG_WAKE_BATCH;
 	(void)events;
-	for (unsigned i = 0; i < KWG_DATAGRAMS_PER_TURN && !k->closed; i++) {
-		struct ip_ep to;
-		struct slice b;
-		int r = kwg_wake_recv(&k->wake, room, &to, &b);
-		if (r == 0 && uwg_is_relay(&to))
-			kwg_relay_out(k, &to, b);
-		else if (r == 0 && kwg_wake_is_ours(&to))
-			kwg_peer_captured(k, kwg_wake_slot(&to), b);
-		else if (r < 0 && r != LN_E_MALFORMED)
-			break;
+	for (unsigned i = 0; i < KWG_BATCHES_PER_TURN && n == KWG_WAKE_BATCH; i++) {
+		n = kwg_wake_recv(&k->wake, m);
+		for (int j = 0; j < n && !k->closed; j++) {
+			if (uwg_is_relay(&m[j].to))
+				kwg_relay_out(k, &m[j].to, m[j].data);
+			else if (kwg_wake_is_ours(&m[j].to))
+				kwg_peer_captured(k, kwg_wake_slot(&m[j].to), m[j].data);
+		}
+		if (!kwg_relay_flush(k))
+			return;
 	}
-	(void)kwg_relay_flush(k);
-}
-
-/* --- relay ------------------------------------------------------------------------------------ */
-
-void kwg_relay_out(struct kwg *k, const struct ip_ep *to, struct slice data)
-{
-	struct ip_ep ep = { .addr = to->addr, .port = kwg_port(k) }; /* as the owner knows it */
-	if (k->relay.n + data.n <= KWG_RELAY_BATCH)
-		uwg_relay_add(&k->relay, &ep, data);
-}
-
-bool kwg_relay_flush(struct kwg *k)
-{
-	if (k->closed || k->relay.n == 0)
-		return !k->closed;
-	struct str batch = k->relay;
-	str_init(&k->relay, 0);
-	bool alive =
-		kwg_say(k, &(struct uwg_event){ .kind = UWG_EV_RELAY, .data = str_slice(&batch) });
-	str_fini(&batch);
-	return alive;
-}
-
-void kwg_inject(struct kwg *k, const struct ip_ep *from, struct slice data)
-{
-	struct ip_ep ep = *from;
-	if (uwg_is_relay(from)) /* the port the kernel knows */
-		ep.port = k->wake.port;
-	(void)!plat_wg_inject(k->dev, &ep, data);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -108,6 +80,19 @@ static int watch(struct kwg *k, struct ev_io *io, int fd,
 	return 0;
 }
 
+/* Wished for, not needed: without it relayed peers have addresses of their own. */
+static void redirect(struct kwg *k)
+{
+	struct ln_fail f = { 0 };
+	if (kwg_redirect_new(kwg_port(k), k->wake.port, &k->redirect, &f) < 0) {
+		log_warn("kwg", "no XDP redirect for relayed peers, they get addresses instead",
+			 LOG_STR("why", f.text));
+		return;
+	}
+	k->wake.redirected = true;
+	log_info("kwg", "relayed peers by XDP redirect on lo", LOG_UINT("port", k->wake.port));
+}
+
 static int open_all(struct kwg *k, struct plat *plat, const struct uwg_conf *conf,
 		    struct ln_fail *f)
 {
@@ -120,7 +105,9 @@ static int open_all(struct kwg *k, struct plat *plat, const struct uwg_conf *con
 	};
 	int r = plat_wg_new(plat, &c, &k->dev, f);
 	if (r == 0)
-		r = kwg_wake_open(&k->wake, plat_wg_port(k->dev), f);
+		r = kwg_wake_open(&k->wake, plat_wg_port(k->dev), conf->mtu, f);
+	if (r == 0 && conf->redirect)
+		redirect(k);
 	if (r == 0)
 		r = watch(k, &k->wake_io, k->wake.fd, on_wake, &k->wake_io_on, f);
 	if (r == 0)
@@ -142,6 +129,7 @@ int kwg_new(struct ev_loop *l, struct plat *plat, const struct uwg_conf *conf,
 	map_init(&k->slots, rng_u64(ev_rng()), rng_u64(ev_rng()));
 	list_init(&k->news);
 	str_init(&k->relay, 0);
+	str_init(&k->run.bytes, 0);
 	ev_timer_init(&k->timer, l, kwg_poll_on_timer);
 	int r = open_all(k, plat, conf, f);
 	if (r < 0) {
@@ -163,12 +151,14 @@ void kwg_free(struct kwg *k)
 			ev_io_fini(&k->stun_io[i]);
 	if (k->wake_io_on)
 		ev_io_fini(&k->wake_io);
+	kwg_redirect_free(k->redirect);
 	kwg_wake_close(&k->wake);
 	plat_wg_free(k->dev);
 	kwg_peer_fini_all(k);
 	map_fini(&k->peers);
 	map_fini(&k->slots);
 	str_fini(&k->relay);
+	str_fini(&k->run.bytes);
 	ev_defer_free(k->loop, k); /* this may be a call from inside an event */
 }
 

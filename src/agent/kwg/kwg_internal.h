@@ -5,7 +5,9 @@
  *	kwg.c       life, descriptors, events to the owner
  *	kwg_peer.c  peers: changes to the kernel, endpoints, packets that wait
  *	kwg_poll.c  reading the kernel's table and what follows from two readings
+ *	kwg_relay.c peers reached by a relay
  *	kwg_wake.c  the loopback endpoint of peers without one
+ *	kwg_redirect.c, kwg_redirect.bpf.c   the other way to name relayed peers: ports, by XDP
  */
 #include "lib/base/list.h"
 #include "lib/base/map.h"
@@ -22,13 +24,23 @@
 #define KWG_WANTED_EVERY LN_SEC
 #define KWG_WAITING_MAX 16              /* data messages kept for a peer without endpoint */
 #define KWG_INITIATION_AGE (5 * LN_SEC) /* then the kernel makes a new one (REKEY_TIMEOUT) */
-#define KWG_DATAGRAMS_PER_TURN 64
-#define KWG_RELAY_BATCH (1 << 18) /* bytes per turn; more is dropped */
+#define KWG_DATAGRAMS_PER_TURN 64       /* of STUN */
+#define KWG_BATCHES_PER_TURN 4          /* of KWG_WAKE_BATCH */
+#define KWG_RELAY_BATCH (1 << 20)       /* bytes per turn; more is dropped */
+#define KWG_RUN_BYTES 60000             /* what one datagram may be cut from */
 
 struct kwg_waiting { /* a data message that had nowhere to go */
 	struct list link;
 	size_t n;
 	uint8_t b[];
+};
+
+struct kwg_run {           /* of datagrams from one source that the kernel gets at once */
+	struct ip_ep from; /* as the owner knows it */
+	struct str bytes;  /* one behind the other: `size` each, the last may be shorter */
+	size_t size;
+	unsigned n;
+	bool due; /* it leaves when the callback that runs now is over */
 };
 
 struct kwg_peer {
@@ -73,7 +85,9 @@ struct kwg {
 	struct ev_timer timer;
 	struct map peers, slots;
 	uint32_t next_slot;
-	struct str relay; /* datagrams for the owner, uwg_relay_add() */
+	struct str relay;              /* datagrams for the owner, uwg_relay_add() */
+	struct kwg_run run;            /* datagrams for the kernel */
+	struct kwg_redirect *redirect; /* null: relayed peers have addresses of their own */
 
 	/* reading */
 	ln_time read_at; /* 0 never */
@@ -86,10 +100,17 @@ struct kwg {
 /* False when the owner has freed the device meanwhile. */
 bool kwg_say(struct kwg *k, const struct uwg_event *ev);
 
+/* kwg_relay.c */
+/* Endpoints of relayed peers as the kernel knows them, and as the owner does; others as they are.
+ */
+struct ip_ep kwg_relay_for_kernel(const struct kwg *k, const struct ip_ep *ep);
+struct ip_ep kwg_relay_from_kernel(const struct kwg *k, const struct ip_ep *ep);
 /* Packs what goes by a relay; it leaves with kwg_relay_flush() at the end of the turn. */
 void kwg_relay_out(struct kwg *k, const struct ip_ep *to, struct slice data);
 /* False when the owner has freed the device meanwhile. */
 bool kwg_relay_flush(struct kwg *k);
+/* What kwg_inject() has gathered goes to the kernel now. */
+void kwg_relay_in_flush(struct kwg *k);
 
 /* kwg_peer.c */
 struct kwg_peer *kwg_peer_find(const struct kwg *k, const struct wg_key *key);

@@ -144,12 +144,6 @@ static void initiate(struct kwg *k, const struct kwg_peer *p)
 	}
 }
 
-/* A relay's endpoint has our port in the kernel, and that of WireGuard for the owner. */
-static struct ip_ep for_kernel(const struct kwg *k, const struct ip_ep *ep)
-{
-	return uwg_is_relay(ep) ? (struct ip_ep){ .addr = ep->addr, .port = k->wake.port } : *ep;
-}
-
 static void send_to_peer(struct kwg *k, const struct kwg_peer *p, struct slice b)
 {
 	if (!uwg_is_relay(&p->ep)) {
@@ -181,7 +175,8 @@ void kwg_peer_endpoint(struct kwg *k, const struct wg_key *key, const struct ip_
 	if (p == NULL)
 		return;
 	bool set = ip_is_set(&ep->addr);
-	struct ip_ep to = set ? for_kernel(k, ep) : kwg_wake_endpoint(&k->wake, p->slot);
+	struct ip_ep to = set ? kwg_relay_for_kernel(k, ep) : kwg_wake_endpoint(&k->wake, p->slot);
+	kwg_relay_in_flush(k); /* afterwards WireGuard would follow its source */
 	p->ep = *ep;
 	p->initiate = set && with_initiation;
 	if (set) /* so that our own choice is not taken for a move of the peer */

@@ -39,13 +39,12 @@ static void note_traffic(struct kwg_peer *p, const struct plat_wg_peer *s, ln_ti
 
 static void note_endpoint(struct kwg *k, struct kwg_peer *p, const struct ip_ep *in_kernel)
 {
-	const struct ip_ep relay = { .addr = in_kernel->addr, .port = kwg_port(k) };
-	const struct ip_ep *ep = uwg_is_relay(in_kernel) ? &relay : in_kernel;
-	bool real = ip_is_set(&ep->addr) && !kwg_wake_is_ours(ep);
-	p->stats.endpoint = real ? *ep : (struct ip_ep){ 0 };
-	if (!real || ip_ep_equal(&p->seen, ep))
+	struct ip_ep ep = kwg_relay_from_kernel(k, in_kernel);
+	bool real = ip_is_set(&ep.addr) && !kwg_wake_is_ours(&ep);
+	p->stats.endpoint = real ? ep : (struct ip_ep){ 0 };
+	if (!real || ip_ep_equal(&p->seen, &ep))
 		return;
-	p->seen = *ep;
+	p->seen = ep;
 	p->roamed_news = true;
 	if (list_empty(&p->news))
 		list_add_tail(&k->news, &p->news);

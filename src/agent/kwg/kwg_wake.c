@@ -2,15 +2,62 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "src/agent/kwg/kwg_redirect.h"
+
 #define RANGE 0x7f400000U /* 127.64.0.0 */
 #define RANGE_MASK 0xffc00000U
-#define BUFFER (4 << 20) /* a thousand peers may be wanted at once */
+#define BUFFER                                                                                     \
+ (4 << 20)          /* a thousand peers may be wanted at once; relayed flows need it, spec 4.6 */
+#define OVERHEAD 80 /* of a message: header, tag, padding, and something to spare */
+#define ROOM_LEAST 2048    /* the interface's MTU may be raised later */
+#define DATAGRAM_MAX 65507 /* of IPv4 */
+#define CONTROL CMSG_SPACE(sizeof(struct in_pktinfo))
 
-int kwg_wake_open(struct kwg_wake *w, uint16_t from, struct ln_fail *f)
+struct kwg_wake_room {
+	size_t each;
+	struct mmsghdr msgs[KWG_WAKE_BATCH];
+	struct iovec iov[KWG_WAKE_BATCH];
+	struct sockaddr_in from[KWG_WAKE_BATCH];
+
+	union {
+		struct cmsghdr align;
+		char b[CONTROL];
+	} control[KWG_WAKE_BATCH];
+
+	uint8_t bytes[]; /* `each` for every datagram; pages that are not used cost nothing */
+};
+
+static struct kwg_wake_room *room_new(unsigned mtu)
+{
+	size_t each = LN_MIN(LN_MAX(mtu + OVERHEAD, ROOM_LEAST), DATAGRAM_MAX);
+	struct kwg_wake_room *r = ln_alloc(sizeof(*r) + each * KWG_WAKE_BATCH);
+	r->each = each;
+	for (unsigned i = 0; i < KWG_WAKE_BATCH; i++) {
+		r->iov[i] = (struct iovec){ .iov_base = r->bytes + i * each, .iov_len = each };
+		r->msgs[i].msg_hdr = (struct msghdr){
+			.msg_name = &r->from[i],
+			.msg_iov = &r->iov[i],
+			.msg_iovlen = 1,
+			.msg_control = r->control[i].b,
+		};
+	}
+	return r;
+}
+
+static void larger_buffer(int fd, int forced, int plain)
+{
+	const int size = BUFFER;
+	if (setsockopt(fd, SOL_SOCKET, forced, &size, sizeof(size)) < 0) /* no net_admin */
+		(void)!setsockopt(fd, SOL_SOCKET, plain, &size, sizeof(size));
+}
+
+int kwg_wake_open(struct kwg_wake *w, uint16_t from, unsigned mtu, struct ln_fail *f)
 {
 	static const char lo[] = "lo";
 	const int on = 1;
@@ -28,11 +75,11 @@ int kwg_wake_open(struct kwg_wake *w, uint16_t from, struct ln_fail *f)
 		close(fd);
 		return ln_fail(f, err, "cannot set up the wake socket: %s", ln_strerror(err));
 	}
-	const int size = BUFFER;
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0) /* no net_admin */
-		(void)!setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	larger_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+	larger_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
 	w->fd = fd;
 	w->port = ntohs(sa.sin_port);
+	w->room = room_new(mtu);
 	return 0;
 }
 
@@ -41,6 +88,8 @@ void kwg_wake_close(struct kwg_wake *w)
 	if (w->fd >= 0)
 		close(w->fd);
 	w->fd = -1;
+	free(w->room);
+	w->room = NULL;
 }
 
 struct ip_ep kwg_wake_endpoint(const struct kwg_wake *w, uint32_t slot)
@@ -71,35 +120,97 @@ uint32_t kwg_wake_slot(const struct ip_ep *ep)
 	return ip_to_u32(&ep->addr) & ~RANGE_MASK;
 }
 
-int kwg_wake_recv(const struct kwg_wake *w, struct mslice room, struct ip_ep *ret_to,
-		  struct slice *ret)
+/* Where a datagram was sent to, as the owner names peers; family 0 when it does not count. */
+static struct ip_ep addressee(const struct kwg_wake *w, struct msghdr *m,
+			      const struct sockaddr_in *from)
 {
-	struct sockaddr_in from = { 0 };
+	uint32_t to = destination(m);
+	if ((m->msg_flags & MSG_TRUNC) != 0 || from->sin_family != AF_INET)
+		return (struct ip_ep){ 0 };
+	if (to != 0 && ntohs(from->sin_port) == w->from)
+		return (struct ip_ep){ .addr = ip_v4(to), .port = w->port };
+	/* Redirected: the program lets nothing else through to this address and port. */
+	if (w->redirected && to == INADDR_LOOPBACK)
+		return kwg_redirect_peer(ntohs(from->sin_port), w->port);
+	return (struct ip_ep){ 0 };
+}
 
-	union {
-		struct cmsghdr align;
-		char b[CMSG_SPACE(sizeof(struct in_pktinfo))];
-	} control;
-	struct iovec iov = { .iov_base = room.p, .iov_len = room.n };
-	struct msghdr m = {
-		.msg_name = &from,
-		.msg_namelen = sizeof(from),
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.b,
-		.msg_controllen = sizeof(control.b),
-	};
-	ssize_t n;
+int kwg_wake_recv(struct kwg_wake *w, struct kwg_wake_msg ret[KWG_WAKE_BATCH])
+{
+	struct kwg_wake_room *r = w->room;
+	for (unsigned i = 0; i < KWG_WAKE_BATCH; i++) {
+		r->msgs[i].msg_hdr.msg_namelen = sizeof(r->from[i]);
+		r->msgs[i].msg_hdr.msg_controllen = CONTROL;
+	}
+	int n;
 	do
-		n = recvmsg(w->fd, &m, 0);
+		n = recvmmsg(w->fd, r->msgs, KWG_WAKE_BATCH, 0, NULL);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	uint32_t to = destination(&m);
-	if ((m.msg_flags & MSG_TRUNC) != 0 || to == 0 || from.sin_family != AF_INET ||
-	    ntohs(from.sin_port) != w->from)
-		return LN_E_MALFORMED;
-	*ret_to = (struct ip_ep){ .addr = ip_v4(to), .port = w->port };
-	*ret = slice_of(room.p, (size_t)n);
-	return 0;
+	for (int i = 0; i < n; i++) {
+		ret[i].to = addressee(w, &r->msgs[i].msg_hdr, &r->from[i]);
+		ret[i].data = slice_of(r->iov[i].iov_base, r->msgs[i].msg_len);
+	}
+	return n;
+}
+
+/* --- towards WireGuard ------------------------------------------------------------------------ */
+
+/* One system call; `segment` 0: one datagram. */
+static int send_from(const struct kwg_wake *w, const struct ip_addr *from, struct slice data,
+		     uint16_t segment)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(w->from) };
+	struct in_pktinfo info = { 0 };
+
+	union {
+		struct cmsghdr align;
+		char b[CONTROL + CMSG_SPACE(sizeof(segment))];
+	} control = { 0 };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)data.p, .iov_len = data.n };
+	struct msghdr m = {
+		.msg_name = &sa,
+		.msg_namelen = sizeof(sa),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.b,
+		.msg_controllen = segment != 0 ? sizeof(control.b) : CONTROL,
+	};
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	memcpy(&info.ipi_spec_dst, from->b, sizeof(info.ipi_spec_dst));
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(info)),
+			       .cmsg_level = IPPROTO_IP,
+			       .cmsg_type = IP_PKTINFO };
+	memcpy(CMSG_DATA(c), &info, sizeof(info));
+	if (segment != 0) {
+		c = CMSG_NXTHDR(&m, c);
+		*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(segment)),
+				       .cmsg_level = IPPROTO_UDP,
+				       .cmsg_type = UDP_SEGMENT };
+		memcpy(CMSG_DATA(c), &segment, sizeof(segment));
+	}
+	ssize_t n;
+	do
+		n = sendmsg(w->fd, &m, 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+int kwg_wake_send(struct kwg_wake *w, const struct ip_addr *from, struct slice data, size_t size)
+{
+	if (!w->no_gso && data.n > size && size <= UINT16_MAX) {
+		int r = send_from(w, from, data, (uint16_t)size);
+		if (r != -EINVAL && r != -EIO && r != -EOPNOTSUPP)
+			return r;
+		w->no_gso = true; /* older than Linux 4.18, or a lo without checksum offload */
+	}
+	int r = 0;
+	while (data.n > 0 && r == 0) {
+		size_t n = LN_MIN(size, data.n);
+		r = send_from(w, from, slice_of(data.p, n), 0);
+		data = slice_after(data, n);
+	}
+	return r;
 }

@@ -28,6 +28,8 @@ struct uwg_conf {
 	uint16_t port;               /* wanted UDP port; 0 or busy: the kernel chooses */
 	uint32_t fwmark;             /* SO_MARK of the UDP sockets; 0 none */
 	const struct wg_secret *key; /* copied */
+	bool redirect; /* in the kernel: name relayed peers by ports (src/agent/kwg/kwg_redirect.h)
+			*/
 	/* Of the protocol; null: the standard ones. Tests shorten them. Must outlive the device. */
 	const struct wg_timers_conf *timers;
 };

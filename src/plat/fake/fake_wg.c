@@ -184,9 +184,9 @@ int plat_wg_send(struct plat_wg *w, const struct ip_ep *to, struct slice data)
 	return 0;
 }
 
-int plat_wg_inject(struct plat_wg *w, const struct ip_ep *from, struct slice data)
+int plat_wg_inject(struct plat_wg *w, const struct ip_ep *from, struct slice data, size_t size)
 {
-	w->host->ninjected++;
+	w->host->ninjected += (unsigned)((data.n + size - 1) / size);
 	w->host->injected_from = *from;
 	w->host->injected_len = data.n;
 	return 0;

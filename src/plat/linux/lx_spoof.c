@@ -77,15 +77,60 @@ static size_t put_header(uint8_t *b, const struct ip_addr *from, const struct ip
 	return HEADER_MAX;
 }
 
-int lx_spoof_send(struct lx_spoof *s, const struct ip_ep *from, struct slice data)
+/* UDP header; IPv4 does without a checksum, because nothing of this leaves the host. */
+static void put_udp(uint8_t *udp, const struct ip_ep *from, const struct ip_ep *to,
+		    struct slice data)
 {
-	uint8_t b[HEADER_MAX + LX_STUNSOCK_UDP + LX_SPOOF_DATA_MAX];
-	struct ip_ep to = { .addr = ip_v4(INADDR_LOOPBACK) };
+	put16(udp, from->port);
+	put16(udp + 2, to->port);
+	put16(udp + 4, LX_STUNSOCK_UDP + data.n);
+	put16(udp + 6, 0);
+	if (from->addr.family == 6)
+		put16(udp + 6, lx_stunsock_checksum(&from->addr, &to->addr,
+						    slice_of(udp, LX_STUNSOCK_UDP), data));
+}
+
+static int send_all(int fd, struct mmsghdr *m, unsigned n)
+{
+	for (unsigned sent = 0; sent < n;) {
+		int r = sendmmsg(fd, m + sent, n - sent, 0);
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		sent += r > 0 ? (unsigned)r : 0;
+	}
+	return 0;
+}
+
+static int send_batch(int fd, const struct ip_ep *from, const struct ip_ep *to, struct slice *data,
+		      size_t size)
+{
+	uint8_t head[LX_SPOOF_BATCH][HEADER_MAX + LX_STUNSOCK_UDP];
+	struct iovec iov[LX_SPOOF_BATCH][2];
+	struct mmsghdr m[LX_SPOOF_BATCH] = { 0 };
 	struct sockaddr_storage sa;
+	struct ip_ep address = { .addr = to->addr }; /* IPv6 wants no port here */
+	unsigned len = ip_ep_to_sockaddr(&address, &sa), n = 0;
+	for (; n < LX_SPOOF_BATCH && data->n > 0; n++) {
+		struct slice one = slice_of(data->p, LN_MIN(size, data->n));
+		size_t at = put_header(head[n], &from->addr, &to->addr, LX_STUNSOCK_UDP + one.n);
+		put_udp(head[n] + at, from, to, one);
+		iov[n][0] = (struct iovec){ head[n], at + LX_STUNSOCK_UDP };
+		iov[n][1] = (struct iovec){ (void *)(uintptr_t)one.p, one.n };
+		m[n].msg_hdr = (struct msghdr){
+			.msg_name = &sa, .msg_namelen = len, .msg_iov = iov[n], .msg_iovlen = 2
+		};
+		*data = slice_after(*data, one.n);
+	}
+	return send_all(fd, m, n);
+}
+
+int lx_spoof_send(struct lx_spoof *s, const struct ip_ep *from, struct slice data, size_t size)
+{
+	struct ip_ep to = { .addr = ip_v4(INADDR_LOOPBACK), .port = s->port };
 	unsigned which = from->addr.family == 6;
 	if (!ip_is_set(&from->addr))
 		return -EAFNOSUPPORT;
-	if (data.n > LX_SPOOF_DATA_MAX)
+	if (size == 0 || size > LX_SPOOF_DATA_MAX)
 		return LN_E_LIMIT;
 	if (which == 1)
 		to.addr = (struct ip_addr){ .family = 6, .b = { [15] = 1 } };
@@ -95,19 +140,8 @@ int lx_spoof_send(struct lx_spoof *s, const struct ip_ep *from, struct slice dat
 			return fd;
 		s->fd[which] = fd;
 	}
-	size_t n = LX_STUNSOCK_UDP + data.n;
-	size_t at = put_header(b, &from->addr, &to.addr, n);
-	uint8_t *udp = b + at;
-	put16(udp, from->port);
-	put16(udp + 2, s->port);
-	put16(udp + 4, n);
-	put16(udp + 6, 0);
-	memcpy(udp + LX_STUNSOCK_UDP, data.p, data.n);
-	put16(udp + 6, lx_stunsock_checksum(&from->addr, &to.addr, slice_of(udp, n)));
-	unsigned len = ip_ep_to_sockaddr(&to, &sa);
-	ssize_t r;
-	do
-		r = sendto(s->fd[which], b, at + n, 0, (const struct sockaddr *)&sa, len);
-	while (r < 0 && errno == EINTR);
-	return r < 0 ? -errno : 0;
+	int r = 0;
+	while (data.n > 0 && r == 0)
+		r = send_batch(s->fd[which], from, &to, &data, size);
+	return r;
 }

@@ -9,6 +9,7 @@
 #include "lib/base/slice.h"
 
 #define LX_SPOOF_DATA_MAX 16384
+#define LX_SPOOF_BATCH 64 /* datagrams per system call */
 
 struct lx_spoof {
 	int fd[2];     /* IPv4, IPv6; opened when needed, -1 before */
@@ -17,5 +18,9 @@ struct lx_spoof {
 
 void lx_spoof_init(struct lx_spoof *s, uint16_t port);
 void lx_spoof_close(struct lx_spoof *s);
-/* To 127.0.0.1 or ::1, by the family of `from`. -errno; LN_E_LIMIT: longer than the maximum. */
-LN_MUST_CHECK int lx_spoof_send(struct lx_spoof *s, const struct ip_ep *from, struct slice data);
+/*
+ * To 127.0.0.1 or ::1, by the family of `from`: datagrams of `size` bytes one behind the other, the
+ * last may be shorter. -errno of the first that failed; LN_E_LIMIT: `size` is none, or too much.
+ */
+LN_MUST_CHECK int lx_spoof_send(struct lx_spoof *s, const struct ip_ep *from, struct slice data,
+				size_t size);

@@ -174,10 +174,11 @@ static uint32_t sum(uint32_t acc, const uint8_t *p, size_t n)
 }
 
 uint16_t lx_stunsock_checksum(const struct ip_addr *src, const struct ip_addr *dst,
-			      struct slice udp)
+			      struct slice head, struct slice data)
 {
 	uint32_t acc = sum(sum(0, src->b, ip_bits(src) / 8), dst->b, ip_bits(dst) / 8);
-	acc = sum(acc + IPPROTO_UDP + (uint32_t)udp.n, udp.p, udp.n);
+	acc = sum(acc + IPPROTO_UDP + (uint32_t)(head.n + data.n), head.p, head.n);
+	acc = sum(acc, data.p, data.n);
 	while (acc >> 16 != 0)
 		acc = (acc & 0xffff) + (acc >> 16);
 	uint16_t r = (uint16_t)~acc;
@@ -266,7 +267,8 @@ int lx_stunsock_send(const struct lx_stunsock *s, const struct ip_ep *to, struct
 		int r = source_for(s, &sa, len, &src);
 		if (r < 0)
 			return r;
-		put16(b + 6, lx_stunsock_checksum(&src, &to->addr, slice_of(b, n)));
+		put16(b + 6,
+		      lx_stunsock_checksum(&src, &to->addr, slice_of(b, LX_STUNSOCK_UDP), data));
 	} else {
 		/* Linux wants no port in the address of a raw IPv6 socket. */
 		((struct sockaddr_in6 *)&sa)->sin6_port = 0;

@@ -42,4 +42,4 @@ LN_MUST_CHECK int lx_stunsock_parse(unsigned family, struct slice packet, struct
 				    uint16_t *ret_port);
 /* Of a datagram with its UDP header, whose field is 0. Never 0: that would mean "none". */
 uint16_t lx_stunsock_checksum(const struct ip_addr *src, const struct ip_addr *dst,
-			      struct slice udp);
+			      struct slice head, struct slice data);

@@ -317,7 +317,7 @@ int plat_wg_send(struct plat_wg *w, const struct ip_ep *to, struct slice data)
 	return lx_stunsock_send(&w->stun, to, data);
 }
 
-int plat_wg_inject(struct plat_wg *w, const struct ip_ep *from, struct slice data)
+int plat_wg_inject(struct plat_wg *w, const struct ip_ep *from, struct slice data, size_t size)
 {
-	return lx_spoof_send(&w->spoof, from, data);
+	return lx_spoof_send(&w->spoof, from, data, size);
 }

@@ -24,7 +24,7 @@ static struct fake_wg *host;
 static struct kwg *dev;
 static struct uwg_event events[EVENTS];
 static size_t nevents;
-static uint8_t data[2048];
+static uint8_t data[1 << 18];
 static int kernel = -1; /* in the place of the kernel's UDP socket */
 
 static void on_event(void *user, const struct uwg_event *ev)
@@ -104,6 +104,19 @@ static void send_to_endpoint(int fd, const struct ip_ep *to, const void *p, size
 	struct sockaddr_storage sa;
 	unsigned len = ip_ep_to_sockaddr(to, &sa);
 	assert_int_equal(sendto(fd, p, n, 0, (struct sockaddr *)&sa, len), n);
+}
+
+/* What WireGuard's socket hears. */
+static void expect_from(int fd, const struct ip_ep *from, const void *p, size_t n)
+{
+	uint8_t b[2048];
+	struct sockaddr_storage sa;
+	struct ip_ep got;
+	socklen_t len = sizeof(sa);
+	assert_int_equal(recvfrom(fd, b, sizeof(b), MSG_DONTWAIT, (struct sockaddr *)&sa, &len), n);
+	assert_memory_equal(b, p, n);
+	assert_int_equal(ip_ep_from_sockaddr((struct sockaddr *)&sa, &got), 0);
+	assert_true(ip_ep_equal(&got, from));
 }
 
 static int set_up(void **state)
@@ -315,15 +328,63 @@ static void peers_reached_by_a_relay(void **state)
 	assert_int_equal(one.n, WG_MSG_DATA_MIN);
 	assert_int_equal(one.p[8], 2);
 	/* and sees what the relay brings as from there, or from where the owner says */
+	nevents = 0;
 	kwg_inject(dev, &relay, slice_of(b, sizeof(b)));
-	assert_int_equal(host->ninjected, 1);
-	assert_true(ip_ep_equal(&host->injected_from, &in));
 	kwg_inject(dev, &direct, slice_of(b, sizeof(b)));
+	turn(20 * LN_MSEC);
+	expect_from(kernel, &in, b, sizeof(b));
+	assert_int_equal(host->ninjected, 1);
 	assert_true(ip_ep_equal(&host->injected_from, &direct));
 	assert_int_equal(kwg_peer_stats(dev, &k, &s), 0);
 	assert_true(ip_ep_equal(&s.endpoint, &relay));
 	turn(400 * LN_MSEC);
 	assert_int_equal(count(UWG_EV_ROAMED), 0);
+}
+
+/* Many datagrams in one turn: all arrive whole and in order, whatever their sizes and sources. */
+static void relayed_datagrams_go_in_runs(void **state)
+{
+	(void)state;
+	static uint8_t b[1400];
+	struct ip_ep relay[2], in[2];
+	for (uint8_t i = 0; i < 2; i++) {
+		struct wg_key k = key_of(i);
+		relay[i] = (struct ip_ep){ .addr = ip_v4(0x7f010203U + i), .port = kwg_port(dev) };
+		set_peer(i, 0, 1);
+		kwg_peer_endpoint(dev, &k, &relay[i], false);
+		in[i] = in_kernel(i)->p.endpoint;
+	}
+	static const size_t sizes[] = { 1312, 1312, 1312, 700, 1312, 80, 80, 1400, 32 };
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 100; i++) {
+			memset(b, (int)i, sizeof(b));
+			kwg_inject(dev, &relay[i / 70], slice_of(b, sizes[i % LN_COUNT(sizes)]));
+		}
+		kwg_inject(dev, &relay[0], slice_of(NULL, 0)); /* nothing */
+		turn(20 * LN_MSEC);
+		for (unsigned i = 0; i < 100; i++) {
+			memset(b, (int)i, sizeof(b));
+			expect_from(kernel, &in[i / 70], b, sizes[i % LN_COUNT(sizes)]);
+		}
+		dev->wake.no_gso = round == 1; /* an old kernel */
+	}
+	assert_int_equal(recv(kernel, b, sizeof(b), MSG_DONTWAIT), -1);
+	assert_int_equal(host->ninjected, 0);
+	/* and what the kernel sends arrives the same way, more than one batch of it */
+	for (unsigned i = 0; i < 150; i++) {
+		memset(b, (int)i, 4);
+		b[0] = WG_MSG_DATA;
+		send_to_endpoint(kernel, &in[1], b, 4 + i);
+	}
+	nevents = 0;
+	turn(50 * LN_MSEC);
+	size_t bytes = 0;
+	for (size_t i = 0; i < nevents; i++)
+		bytes += events[i].data.n;
+	struct str one = { 0 };
+	uwg_relay_add(&one, &relay[1], slice_of(b, 0));
+	assert_int_equal(bytes, 150 * (one.n + 4) + 149 * 150 / 2);
+	str_fini(&one);
 }
 
 static void handshakes_and_moves_are_seen(void **state)
@@ -488,6 +549,7 @@ int main(void)
 		TEST(data_waits_for_the_next_endpoint),
 		TEST(strangers_wake_nobody),
 		TEST(peers_reached_by_a_relay),
+		TEST(relayed_datagrams_go_in_runs),
 		TEST(handshakes_and_moves_are_seen),
 		cmocka_unit_test(what_counts_as_data),
 		TEST(table_is_read_once_for_all),

@@ -209,12 +209,17 @@ static void checksum_vectors(void **state)
 	assert_int_equal(ip_parse(slice_str("192.0.2.1"), &src), 0);
 	assert_int_equal(ip_parse(slice_str("192.0.2.2"), &dst), 0);
 	/* c000+0201+c000+0202+0011+000a + 1000+2000+000a+abcd = 25ff5 -> 5ff7 -> ~a008 */
-	assert_int_equal(lx_stunsock_checksum(&src, &dst, slice_of(udp, sizeof(udp))), 0xa008);
+	assert_int_equal(lx_stunsock_checksum(&src, &dst, slice_of(udp, 8),
+					      slice_of(udp + 8, sizeof(udp) - 8)),
+			 0xa008);
 	/* an odd byte counts as the high one */
-	assert_int_equal(lx_stunsock_checksum(&src, &dst, slice_of(udp, 9)), 0xa0d6);
+	assert_int_equal(lx_stunsock_checksum(&src, &dst, slice_of(udp, 8), slice_of(udp + 8, 1)),
+			 0xa0d6);
 	/* never 0, which would say that there is none */
 	const uint8_t zero[] = { 0, 0, 0, 0, 0, 0, 0, 0, 0x7b, 0xe0 };
-	assert_int_equal(lx_stunsock_checksum(&src, &dst, slice_of(zero, sizeof(zero))), 0xffff);
+	assert_int_equal(
+		lx_stunsock_checksum(&src, &dst, slice_of(zero, sizeof(zero)), slice_of(NULL, 0)),
+		0xffff);
 }
 
 /* --- real sockets ----------------------------------------------------------------------------- */
@@ -325,7 +330,7 @@ static void spoofed_sources(void **state)
 			struct sockaddr_storage sa;
 			socklen_t len = sizeof(sa);
 			struct pollfd p = { .fd = fd, .events = POLLIN };
-			int r = lx_spoof_send(&s, &want, slice_of(out, lengths[n]));
+			int r = lx_spoof_send(&s, &want, slice_of(out, lengths[n]), lengths[n]);
 			if (r == -EPERM) {
 				close(fd);
 				skip();
@@ -339,7 +344,8 @@ static void spoofed_sources(void **state)
 			assert_int_equal(ip_ep_from_sockaddr((struct sockaddr *)&sa, &got), 0);
 			assert_true(ip_ep_equal(&got, &want));
 		}
-		assert_int_equal(lx_spoof_send(&s, &want, slice_of(out, LX_SPOOF_DATA_MAX + 1)),
+		assert_int_equal(lx_spoof_send(&s, &want, slice_of(out, LX_SPOOF_DATA_MAX + 1),
+					       LX_SPOOF_DATA_MAX + 1),
 				 LN_E_LIMIT);
 		lx_spoof_close(&s);
 		lx_spoof_close(&s);
