@@ -14,6 +14,9 @@ static const ln_time peer_guard_early[] = { 300 * LN_MSEC, 700 * LN_MSEC, 1500 *
 #define PEER_GUARD_EAGER (10 * LN_MINUTE)
 #define PEER_GUARD_SLOW (5 * LN_MINUTE)
 #define PEER_GUARD_UNMODIFIED LN_HOUR
+/* One of ours that was heard lately is asked more often: what is between us may end any moment. */
+#define PEER_GUARD_NEAR (15 * LN_MINUTE)
+#define PEER_GUARD_CAP_NEAR (20 * LN_SEC)
 /* A relay connection being opened needs no further offer for so long. */
 #define PEER_GUARD_OPENING (3 * LN_SEC)
 
@@ -50,13 +53,15 @@ void peer_guard_reset(struct peer_conn *p, ln_time now, ln_time after)
 	p->guard_at = now + after;
 }
 
-static ln_time peer_guard_next(struct peer_conn *p)
+static ln_time peer_guard_next(struct peer_conn *p, ln_time now)
 {
 	if (p->guard_early < LN_COUNT(peer_guard_early))
 		return peer_guard_early[p->guard_early++];
-	ln_time t = p->guard_interval;
-	p->guard_interval = ln_time_min(t * 2, p->guard_cap);
-	return ln_time_min(t, p->guard_cap);
+	ln_time t = p->guard_interval, cap = p->guard_cap;
+	if (p->remote_level != 0 && now - p->heard_at < PEER_GUARD_NEAR)
+		cap = ln_time_min(cap, PEER_GUARD_CAP_NEAR);
+	p->guard_interval = ln_time_min(t * 2, cap);
+	return ln_time_min(t, cap);
 }
 
 static ln_time peer_guard_relayed(const struct peer_conn *p, ln_time now)
@@ -94,7 +99,7 @@ void peer_guard_run(struct peer_conn *p, ln_time now)
 		busy = true;
 	if (!busy || peer_guard_relay_missing(p, now))
 		p->want_offer = true;
-	ln_time next = peer_guard_next(p);
+	ln_time next = peer_guard_next(p, now);
 	if (relayed && !busy) {
 		p->guard_tries += p->unanswered > 0;
 		if (p->guard_tries >= PEER_GUARD_TRIES)

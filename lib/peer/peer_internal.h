@@ -12,6 +12,7 @@
 #define PEER_EARLY_PACKETS 4
 #define PEER_GUARD_TRIES 3 /* direct attempts while relayed, then the long interval */
 #define PEER_EARLY_PACKET_MAX 320
+#define PEER_CHANGES 3 /* in a minute, before the next one back to the direct path waits */
 #define PEER_SESSION_LIFE (180 * LN_SEC) /* WireGuard's Reject-After-Time */
 
 struct peer_cand { /* a local candidate of this opening */
@@ -58,8 +59,9 @@ struct peer_relay {
 	bool covers;
 	ln_time covers_until; /* at least; grows when it happens often */
 	ln_time covered_at;
-	unsigned covered; /* times in the last minutes */
-	ln_time look_at;  /* whether the direct path is silent, or heard again */
+	unsigned covered;              /* times in the last minutes */
+	ln_time look_at;               /* whether the direct path is silent, or heard again */
+	ln_time changed[PEER_CHANGES]; /* the last changes between the ways, a ring */
 };
 
 struct peer_data { /* whether packets pass on the direct path */

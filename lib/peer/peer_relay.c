@@ -60,10 +60,26 @@ struct ip_ep peer_conn_relay_source(const struct peer_conn *p)
 	return peer_relay_endpoint(p);
 }
 
-static void peer_relay_changed(struct peer_conn *p, bool initiate)
+static void peer_relay_note_change(struct peer_conn *p, ln_time now)
+{
+	p->relay.changed[p->path_changes++ % PEER_CHANGES] = now;
+}
+
+/*
+ * From when on the direct path may be taken again: the change to the relay is never refused, so the
+ * third one in a minute must be such a change, and with the one back there are four at most.
+ */
+static ln_time peer_relay_calm_at(const struct peer_conn *p)
+{
+	return p->path_changes < PEER_CHANGES
+		       ? 0
+		       : p->relay.changed[p->path_changes % PEER_CHANGES] + LN_MINUTE;
+}
+
+static void peer_relay_changed(struct peer_conn *p, ln_time now, bool initiate)
 {
 	struct ip_ep ep = peer_relay_endpoint(p);
-	p->path_changes++;
+	peer_relay_note_change(p, now);
 	p->want_state = true;
 	peer_conn_endpoint_set(p, &ep, initiate);
 }
@@ -93,7 +109,7 @@ static void peer_relay_off(struct peer_conn *p, ln_time now)
 	if (now >= r->away_until)
 		r->away = false;
 	if (covered)
-		peer_relay_changed(p, false);
+		peer_relay_changed(p, now, false);
 	else if (!peer_conn_is_direct(p))
 		peer_conn_no_path(p, now, false);
 	/* A bad direct path is better than none. */
@@ -271,7 +287,7 @@ bool peer_relay_take_over(struct peer_conn *p, ln_time now, bool restarted)
 	if (fresh)
 		peer_conn_endpoint_clear(p, true);
 	if (!carried)
-		peer_relay_changed(p, fresh);
+		peer_relay_changed(p, now, fresh);
 	else if (fresh)
 		peer_conn_endpoint_set(p, &p->conf.relay_ep, true);
 	return true;
@@ -281,8 +297,16 @@ void peer_relay_selected(struct peer_conn *p, ln_time now)
 {
 	if (p->relay.state != PEER_RELAY_UP)
 		return;
-	p->path_changes++;
 	p->relayed_at = 0;
+	if (peer_relay_calm_at(p) > now) {
+		struct peer_relay *r = &p->relay;
+		r->covers = true;
+		r->covered_at = now;
+		r->covers_until = peer_relay_calm_at(p);
+		r->look_at = now + PEER_RELAY_LOOK;
+		return;
+	}
+	peer_relay_note_change(p, now);
 	p->relay.look_at = now + p->conf.silent_after;
 }
 
@@ -296,7 +320,7 @@ static void peer_relay_cover(struct peer_conn *p, ln_time now)
 	r->covered_at = now;
 	r->covers = true;
 	r->look_at = now + PEER_RELAY_LOOK;
-	peer_relay_changed(p, false);
+	peer_relay_changed(p, now, false);
 }
 
 bool peer_conn_relayed(struct peer_conn *p, ln_time now)
@@ -305,7 +329,10 @@ bool peer_conn_relayed(struct peer_conn *p, ln_time now)
 	 * unmodified one may wait for our first packet as long as for a handshake (spec 5.6). */
 	ln_time grace = p->remote_level != 0 ? PEER_RELAY_LATE : PEER_RELAY_LATE_UNMODIFIED;
 	if (peer_relay_path(p) != PEER_PATH_DIRECT || p->relay.state != PEER_RELAY_UP ||
-	    now - LN_MAX(p->selected_at, p->relay.covered_at) < grace)
+	    now - p->selected_at < grace)
+		return false;
+	/* One hint a minute: the other side may hear less than we do, and stay there for now. */
+	if (p->relay.covered != 0 && now - p->relay.covered_at < PEER_RELAY_COVER_MEMORY)
 		return false;
 	peer_relay_cover(p, now);
 	return true;
@@ -333,12 +360,12 @@ void peer_relay_run(struct peer_conn *p, ln_time now)
 			r->look_at = due;
 		return;
 	}
-	if (heard <= r->covered_at || now < r->covers_until ||
+	if (heard <= r->covered_at || now < LN_MAX(r->covers_until, peer_relay_calm_at(p)) ||
 	    now - heard >= p->conf.silent_after) {
 		r->look_at = now + PEER_RELAY_LOOK;
 		return;
 	}
 	r->covers = false;
 	r->look_at = heard + p->conf.silent_after;
-	peer_relay_changed(p, false);
+	peer_relay_changed(p, now, false);
 }

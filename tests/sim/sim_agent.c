@@ -26,7 +26,9 @@ static void settle(struct sim_agent *a);
 
 static void wake(struct sim_event *e)
 {
-	settle(ln_container(e, struct sim_agent, timer));
+	struct sim_agent *a = ln_container(e, struct sim_agent, timer);
+	if (!a->asleep)
+		settle(a);
 }
 
 /* --- WireGuard's stand-in -------------------------------------------------------------------- */
@@ -46,7 +48,7 @@ static void wg_handshake_due(struct sim_event *e)
 {
 	struct sim_peer *p = ln_container(e, struct sim_peer, handshake);
 	struct sim_clock *c = &p->agent->world->clock;
-	if (!ip_is_set(&p->endpoint.addr))
+	if (!ip_is_set(&p->endpoint.addr) || p->agent->asleep)
 		return;
 	wg_send(p, WG_INITIATION, &p->endpoint);
 	sim_clock_at(c, &p->handshake, c->now + WG_RETRY);
@@ -90,7 +92,7 @@ void sim_agent_relayed(struct sim_peer *p, struct slice pkt)
 {
 	p->touched |= peer_conn_relayed(p->conn, now_of(p->agent));
 	struct ip_ep from = peer_conn_relay_source(p->conn);
-	if (!ip_is_set(&from.addr))
+	if (!ip_is_set(&from.addr) || p->agent->asleep)
 		return;
 	wg_receive(p->agent, &from, pkt);
 	settle(p->agent);
@@ -98,6 +100,13 @@ void sim_agent_relayed(struct sim_peer *p, struct slice pkt)
 
 void sim_agent_ping(struct sim_peer *p)
 {
+	struct sim_clock *c = &p->agent->world->clock;
+	if (p->agent->asleep)
+		return;
+	/* Without a session WireGuard asks for one first. */
+	if (p->last_handshake == 0 && ip_is_set(&p->endpoint.addr) &&
+	    p->handshake.node.index == SIZE_MAX)
+		sim_clock_at(c, &p->handshake, c->now);
 	wg_send(p, WG_DATA, &p->endpoint);
 }
 
@@ -275,10 +284,11 @@ static void receive(struct sim_host *h, const struct ip_ep *from, const struct i
 		    struct slice data)
 {
 	struct sim_agent *a = ln_container(h, struct sim_agent, host);
-	if (a->world->closing || to->port != a->port)
+	if (a->world->closing || a->asleep || to->port != a->port)
 		return;
 	if (!stun_is_message(data)) {
-		wg_receive(a, from, data);
+		if (!a->world->wg_blocked)
+			wg_receive(a, from, data);
 	} else if (stun_query_input(a->query, now_of(a), from, data) == LN_E_NOTFOUND) {
 		struct sim_peer *p = ice_mux_find(a->mux, data);
 		if (p != NULL) {
@@ -294,7 +304,7 @@ void sim_agent_signal(struct sim_agent *a, struct sim_agent *from, struct slice 
 	struct peer_conn *c = a->peers[from->index].conn;
 	struct signal_body m;
 	struct arena arena;
-	if (c == NULL)
+	if (c == NULL || a->asleep)
 		return;
 	arena_init(&arena, 8192);
 	ln_assert(signal_body_read(body, &arena, &m) == 0);
@@ -302,6 +312,60 @@ void sim_agent_signal(struct sim_agent *a, struct sim_agent *from, struct slice 
 	a->peers[from->index].touched = true;
 	arena_fini(&arena);
 	settle(a);
+}
+
+/* --- what happens to a host (in the engine: engine.c) ------------------------------------------
+ */
+
+static void for_each_peer(struct sim_agent *a, void (*fn)(struct sim_agent *a, struct sim_peer *p))
+{
+	for (size_t i = 0; i < a->world->nagents; i++) {
+		struct sim_peer *p = &a->peers[i];
+		if (p->conn == NULL)
+			continue;
+		fn(a, p);
+		p->touched = true;
+	}
+	sim_clock_at(&a->world->clock, &a->timer, now_of(a));
+}
+
+static void reset_guard(struct sim_agent *a, struct sim_peer *p)
+{
+	peer_conn_reset_guard(p->conn, now_of(a), true);
+}
+
+static void restart(struct sim_agent *a, struct sim_peer *p)
+{
+	peer_conn_restart(p->conn, now_of(a));
+	peer_conn_local_changed(p->conn, now_of(a));
+}
+
+void sim_agent_signal_back(struct sim_agent *a)
+{
+	for_each_peer(a, reset_guard);
+}
+
+void sim_agent_move(struct sim_agent *a, struct sim_segment *s, const char *addr)
+{
+	sim_host_detach(&a->host);
+	sim_host_attach(&a->host, s, addr);
+	a->local.nsrflx = 0;
+	a->local.nhosts = 1;
+	a->local.hosts[0] = (struct ip_ep){ a->host.addrs[0], a->port };
+	stun_query_start(a->query, now_of(a), 0);
+	for_each_peer(a, restart);
+}
+
+void sim_agent_sleep(struct sim_agent *a)
+{
+	a->asleep = true;
+}
+
+void sim_agent_wake(struct sim_agent *a)
+{
+	a->asleep = false;
+	stun_query_start(a->query, now_of(a), LN_SEC);
+	for_each_peer(a, restart);
 }
 
 struct sim_agent *sim_agent_new(struct sim_world *w, size_t index)

@@ -7,6 +7,12 @@ struct sim_agent *sim_agent_new(struct sim_world *w, size_t index);
 void sim_agent_stop(struct sim_agent *a);
 void sim_agent_add_peer(struct sim_agent *a, struct sim_agent *remote);
 void sim_agent_ping(struct sim_peer *p);
+/* The signal service is back. */
+void sim_agent_signal_back(struct sim_agent *a);
+/* The host leaves its network for another: one new address, no old one. */
+void sim_agent_move(struct sim_agent *a, struct sim_segment *s, const char *addr);
+void sim_agent_sleep(struct sim_agent *a);
+void sim_agent_wake(struct sim_agent *a);
 /* A packet of the peer has come by the relay. */
 void sim_agent_relayed(struct sim_peer *p, struct slice pkt);
 /* sim_relay.c */

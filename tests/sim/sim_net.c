@@ -54,6 +54,17 @@ void sim_host_attach(struct sim_host *h, struct sim_segment *s, const char *addr
 		sim_segment_add(s->up->outside, &a, NULL, s->up);
 }
 
+void sim_host_detach(struct sim_host *h)
+{
+	for (size_t i = 0; i < h->naddrs; i++) {
+		struct sim_segment *s = h->segments[i];
+		for (size_t k = s->nports; k-- > 0;)
+			if (s->ports[k].host == h)
+				s->ports[k] = s->ports[--s->nports];
+	}
+	h->naddrs = 0;
+}
+
 static void arrive(struct sim_event *e)
 {
 	struct sim_packet *p = ln_container(e, struct sim_packet, event);
@@ -95,7 +106,7 @@ static void launch(struct sim_net *net, const struct sim_port *at, const struct 
 static void travel(struct sim_net *net, const struct sim_port *at, const struct ip_ep *from,
 		   const struct ip_ep *to, struct slice data)
 {
-	if (sim_rng_chance(net->rng, net->link.loss)) {
+	if (net->cut || sim_rng_chance(net->rng, net->link.loss)) {
 		net->lost++;
 		return;
 	}

@@ -42,6 +42,7 @@ struct sim_net {
 	struct sim_clock *clock;
 	struct sim_rng *rng;
 	struct sim_link link;
+	bool cut; /* everything is lost */
 	struct sim_segment internet;
 	uint64_t sent, lost, unreachable, filtered, delivered;
 	unsigned in_flight;
@@ -61,5 +62,7 @@ void sim_host_init(struct sim_host *h, struct sim_net *n,
 		   void (*receive)(struct sim_host *h, const struct ip_ep *from,
 				   const struct ip_ep *to, struct slice data));
 void sim_host_attach(struct sim_host *h, struct sim_segment *s, const char *addr);
+/* Away from all its segments; what is under way to it still arrives. */
+void sim_host_detach(struct sim_host *h);
 /* From the given port and the host's address of the destination's family. */
 void sim_host_send(struct sim_host *h, uint16_t port, const struct ip_ep *to, struct slice data);

@@ -37,6 +37,11 @@ static void step(struct sim_event *e)
 		}
 	} else if (!w->closing) {
 		sim_agent_signal(m->to, m->from, str_slice(&m->body));
+		if (sim_rng_chance(&w->rng, w->signal.twice)) {
+			ln_time later = sim_rng_between(&w->rng, LN_MSEC, 20 * LN_SEC);
+			sim_clock_at(&w->clock, &m->event, w->clock.now + later);
+			return;
+		}
 	}
 	str_fini(&m->body);
 	free(m);

@@ -255,9 +255,15 @@ static void special(uint64_t seed, struct sim_result *r)
 }
 
 const struct sim_scenario sim_scenarios[] = {
-	{ "matrix", sim_matrix_run, 0 },     { "mesh", sim_mesh_run, 0 },
-	{ "special", special, 40 },          { "lasting", lasting, 20 },
-	{ "rebinding", rebinding, 0 },       { "bad-signal", bad_signal, 0 },
-	{ "relayed", sim_relayed_run, 100 }, { "relay-outage", sim_relay_outage_run, 100 },
-	{ "upgrade", sim_upgrade_run, 100 }, { NULL, NULL, 0 },
+	{ "matrix", sim_matrix_run, 0 },
+	{ "mesh", sim_mesh_run, 0 },
+	{ "special", special, 40 },
+	{ "lasting", lasting, 20 },
+	{ "rebinding", rebinding, 0 },
+	{ "bad-signal", bad_signal, 0 },
+	{ "relayed", sim_relayed_run, 100 },
+	{ "relay-outage", sim_relay_outage_run, 100 },
+	{ "upgrade", sim_upgrade_run, 100 },
+	{ "life", sim_life_run, 0 },
+	{ NULL, NULL, 0 },
 };

@@ -17,7 +17,8 @@ struct sim_agent;
 
 struct sim_signal {
 	bool down;
-	unsigned loss; /* permille of messages the server took that arrive nowhere */
+	unsigned loss;  /* permille of messages the server took that arrive nowhere */
+	unsigned twice; /* permille of messages that arrive again, up to 20 s later */
 	ln_time delay_min, delay_max;
 };
 
@@ -69,6 +70,7 @@ struct sim_agent {
 	struct ice_mux *mux;
 	struct peer_local local;
 	struct sim_event timer;
+	bool asleep; /* the machine: nothing is received, no timer runs */
 	struct sim_peer peers[SIM_AGENTS_MAX];
 };
 
@@ -80,6 +82,7 @@ struct sim_world {
 	struct sim_relay relay;
 	struct sim_host stun[2];
 	bool stun_down;
+	bool wg_blocked; /* WireGuard's packets are lost, checks are not */
 	bool closing;
 	struct ip_prefix overlay[1];
 	unsigned noverlay;
