@@ -78,7 +78,9 @@ static int check_family(const char *family, const char *table, const char *mark,
 	char command[128];
 	snprintf(command, sizeof(command), "list %s\n", name);
 	static const char *const args[4] = { "-atn", "-f", "-", NULL };
-	char *out = ln_alloc(LISTING_MAX);
+	/* Not cleared: an idle agent would keep megabytes for the few pages that are written. */
+	char *out = ln_realloc(NULL, LISTING_MAX);
+	out[0] = '\0';
 	int status = run_nft(args, slice_str(command), out, LISTING_MAX);
 	int r = 0;
 	if (status == -ENOENT)
