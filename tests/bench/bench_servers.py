@@ -40,7 +40,8 @@ def descendants(pid):
 class Bench:
     """One server of one kind and a host for the generator, each in a namespace of its own on one bridge."""
 
-    def __init__(self, lab, kind, tls=False):
+    def __init__(self, lab, kind, tls=False, components=False):
+        """NetBird's server sends component maps only when it is told to."""
         self.lab, self.kind, self.tls = lab, kind, tls
         self.url = f"{'https' if tls else 'http'}://{SERVER}:{443 if tls else 80}"
         self.ca = None
@@ -49,7 +50,7 @@ class Bench:
             self.server = LinnetServer(lab.server, config)
             self.server.url = self.url
         else:
-            self.server = NetbirdServer(lab.server, NETBIRD)
+            self.server = NetbirdServer(lab.server, NETBIRD, {"supportedSyncMessageVersions": 1} if components else None)
         self.pid = descendants(self.server.process.pid)[-1]
         self.host = lab.public_host("gen", 50)
 

@@ -25,7 +25,7 @@ FORMS = ["plain", "components"]  # by SyncRequest's syncMessageVersion
 
 def maps(kind, tls, peers, form, limit):
     with Lab("syn") as lab:
-        bench = Bench(lab, kind, tls)
+        bench = Bench(lab, kind, tls, components=form == "components")
         for line in bench.load("sync_load", "--setup-key", bench.server.setup_key(), "--peers", peers, "--sync-version",
                                FORMS.index(form), "register", "open", "idle:2", "change", "idle:1", "change", "idle:1",
                                "change", "reopen", "rejoin", timeout=limit):

@@ -45,16 +45,17 @@ class LinnetServer:
 
 
 class NetbirdServer:
-    """NetBird's combined server, by path."""
+    """NetBird's combined server, by path; `more` goes into the server section of its configuration."""
 
-    def __init__(self, host, binary):
+    def __init__(self, host, binary, more=None):
         self.host, self.url = host, f"http://{SERVER}:80"
         self.config = host.folder / "config.yaml"
         self.config.write_text(json.dumps({"server": {
             "listenAddress": ":80", "exposedAddress": self.url, "stunPorts": [3478], "metricsPort": 9090,
             "healthcheckAddress": ":9000", "logLevel": "info", "logFile": "console", "authSecret": "c2VjcmV0c2VjcmV0",
             "dataDir": str(host.folder / "data"), "disableAnonymousMetrics": True, "disableGeoliteUpdate": True,
-            "auth": {"issuer": f"{self.url}/oauth2"}, "store": {"engine": "sqlite"}}}))
+            "auth": {"issuer": f"{self.url}/oauth2"}, "store": {"engine": "sqlite"},
+            **(more or {})}}))
         (host.folder / "data").mkdir()
         env = {"NB_SETUP_PAT_ENABLED": "true", "NB_DISABLE_GEOLOCATION": "true", "HOME": str(host.folder)}
         self.process = host.start_private([], binary, "--config", self.config, log="netbird-server.log", env=env)
