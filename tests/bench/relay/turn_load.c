@@ -92,8 +92,12 @@ static struct slice ask(struct end *e, uint16_t method, struct slice attrs, uint
 		ssize_t n = recv(e->fd, answer, 1500, 0);
 		if (n < 20 || memcmp(answer + 8, tid.b, sizeof(tid.b)) != 0)
 			continue;
-		if ((answer[0] << 8 | answer[1]) != (method | SUCCESS))
-			die("the server refused");
+		if ((answer[0] << 8 | answer[1]) != (method | SUCCESS)) {
+			/* RFC 8489 14.8: class and number lie in the first attribute's value. */
+			fprintf(stderr, "turn_load: method %#x refused: %u\n", method,
+				n >= 28 ? answer[26] * 100u + answer[27] : 0);
+			exit(1);
+		}
 		return slice_of(answer + 20, (size_t)n - 20);
 	}
 	die("no answer");
