@@ -15,11 +15,11 @@ ROOT = HERE.parent.parent
 FOLDER = pathlib.Path(os.environ.get("LINNET_GUEST") or ROOT / "build/guest")
 
 # What is loaded or asked for; what they depend on comes along.
-MODULES = ["wireguard", "veth", "tun", "nf_tables", "nft_ct", "nft_masq", "nft_chain_nat", "nft_reject_inet",
+MODULES = ["wireguard", "veth", "tun", "nf_tables", "nft_ct", "nft_masq", "nft_objref", "nft_chain_nat", "nft_reject_inet",
            "nf_nat", "nf_conntrack", "sch_netem", "crc32c_generic"]
 TREES = ["net", "lib", "crypto", "arch/x86/crypto", "drivers/net/wireguard", "drivers/net/veth.ko",
          "drivers/net/tun.ko"]
-TOOLS = ["ip", "tc", "wg", "nft", "ping", "iperf3"]
+TOOLS = ["bash", "ip", "tc", "wg", "nft", "ping", "iperf3"]
 PROGRAMS = ["linnet", "linnetd", "linnet-server", "tests/interop/uwg_driver"]
 NEEDED = ["qemu-system-x86_64", "busybox", "cpio", "depmod", "dpkg-deb", "apt-get", "apt-cache", *TOOLS]
 
@@ -104,8 +104,8 @@ def copy(source, target):
     shutil.copy(source, target)  # follows links
 
 
-def pack(programs):
-    """Writes the initramfs with the programs of a build folder; returns (vmlinuz, initramfs)."""
+def pack(programs, script):
+    """Writes the initramfs with the programs of a build folder and what it runs; returns (vmlinuz, initramfs)."""
     folder, release = kernel()
     stage = FOLDER / "stage"
     shutil.rmtree(stage, ignore_errors=True)
@@ -128,8 +128,8 @@ def pack(programs):
         copy(path, stage / base / path.name)
     copy(folder / base / "modules.order", stage / base / "modules.order")
     run(tool("depmod"), "-b", stage, release)
-    for name in ("guest_init.sh", "guest_lab.sh", "guest_scenarios.sh"):
-        copy(HERE / name, stage / "root" / name)
+    copy(HERE / "guest_lab.sh", stage / "root/guest_lab.sh")
+    copy(script, stage / "root/script.sh")
     copy(HERE / "guest_init.sh", stage / "init")
     (stage / "init").chmod(0o755)
     names = "\n".join(str(p.relative_to(stage)) for p in sorted(stage.rglob("*")))
@@ -140,10 +140,10 @@ def pack(programs):
     return next((folder / "boot").glob("vmlinuz-*")), image
 
 
-def boot(programs, limit):
+def boot(programs, limit, script=HERE / "guest_scenarios.sh"):
     """Runs the guest to its end; everything it printed."""
     check_tools()
-    vmlinuz, image = pack(programs)
+    vmlinuz, image = pack(programs, script)
     # The guest's clock counts instructions (4 ns each) and skips what is only waiting: what happens in there,
     # throughput included, does not depend on how busy this machine is.
     clock = ["-icount", "shift=2,sleep=off", "-rtc", "clock=vm"]

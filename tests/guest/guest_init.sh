@@ -1,5 +1,5 @@
 #!/bin/sh
-# The first process of the guest: prepares what programs expect, runs the scenarios, switches off.
+# The first process of the guest: prepares what programs expect, runs its script, switches off.
 /bin/busybox --install -s /bin
 export PATH=/usr/bin:/bin:/sbin HOME=/root
 mount -t proc proc /proc
@@ -14,7 +14,7 @@ mkdir -p /dev/net /run/netns
 hostname guest
 echo "guest" >/etc/hostname
 ulimit -n 4096
-sh /root/guest_scenarios.sh 2>&1
+sh /root/script.sh 2>&1
 echo "@@ guest end 1"
 sync
 poweroff -f

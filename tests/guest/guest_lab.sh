@@ -101,6 +101,49 @@ mbits() {
 	in_ns "$1" iperf3 -c "$3" -t "$4" -f m 2>&1 | awk '/receiver/ { r = $7 } END { print r + 0 }'
 }
 
+# carry FROM TO ADDRESS BYTES: how many of them TCP has brought.
+carry() {
+	[ -p /run/quiet ] || mkfifo /run/quiet
+	in_ns "$2" nc -l -p 7000 <>/run/quiet >/run/carried & # an input that ends would end the connection
+	pid_nc=$!
+	until_ok 5 in_ns "$2" grep -q ':1B58 .* 0A ' /proc/net/tcp /proc/net/tcp6
+	head -c "$4" /dev/zero | in_ns "$1" nc -w 20 "$3" 7000
+	until_ok 20 finished "$pid_nc" || kill "$pid_nc"
+	wc -c </run/carried
+}
+finished() { ! kill -0 "$1"; }
+
+# IP packets that the router of host a had to cut.
+fragments() { in_ns na awk '/^Ip:/ { for (i = 1; i <= NF; i++) if ($i == "FragCreates") c = i; else if (c) v = $c } END { print v }' /proc/net/snmp; }
+
+# count_packets NAME: what applications send into the tunnel and get from it; seen NAME KIND tells how many.
+count_packets() {
+	in_ns "$1" nft -f - <<-END
+		table inet seen {
+			counter seen_icmp { }
+			counter seen_udp { }
+			counter seen_tcp { }
+			chain out {
+				type filter hook output priority 0;
+				oifname != "wt0" return
+				icmp type echo-request counter name "seen_icmp"
+				udp dport 7001 counter name "seen_udp"
+				tcp dport 7000 tcp flags & (syn | ack) == syn counter name "seen_tcp"
+			}
+			chain in {
+				type filter hook input priority 0;
+				iifname != "wt0" return
+				icmp type echo-request counter name "seen_icmp"
+				udp dport 7001 counter name "seen_udp"
+				tcp dport 7000 tcp flags & (syn | ack) == syn counter name "seen_tcp"
+			}
+		}
+	END
+}
+seen() { in_ns "$1" nft list counter inet seen "seen_$2" | sed -n 's/.*packets \([0-9]*\) .*/\1/p'; }
+more() { [ "$(seen "$1" "$2")" -gt "$3" ]; }
+asleep() { in_ns "$1" wg show wt0 endpoints | grep -q '127\.64\.'; }
+
 # left SCENARIO NAME: what a network that is down has left behind (nothing, it is hoped).
 left() {
 	fact "$1" "left_links_$2" "$(in_ns "$2" ip -o link show | grep -c wt)"

@@ -49,12 +49,29 @@ in_ns b ip addr add 10.9.0.2/24 dev wg0
 in_ns a ip link set wg0 up
 in_ns b ip link set wg0 up
 until_ok 30 in_ns a ping -c 1 -W 1 10.9.0.2
-for round in 1 2; do
-	fact kernel "mbits_$round" "$(mbits a b "$addr_b" 1)"
-	fact hand "mbits_$round" "$(mbits a b 10.9.0.2 1)"
+# in turn, so that neither of them has the better half of the time
+for round in kernel:1 hand:1 hand:2 kernel:2 kernel:3 hand:3; do
+	case $round in
+	kernel:*) fact kernel "mbits_${round#*:}" "$(mbits a b "$addr_b" 1)" ;;
+	hand:*) fact hand "mbits_${round#*:}" "$(mbits a b 10.9.0.2 1)" ;;
+	esac
 done
 in_ns a ip link del wg0
 in_ns b ip link del wg0
+
+# --- a path of 1,100 bytes between the routers ---------------------------------------------------
+ip link set wa mtu 1100
+in_ns na ip link set wan mtu 1100
+fact narrow mtu "$(in_ns a cat /sys/class/net/wt0/mtu)"
+cut_before=$(fragments)
+in_ns a ping -M do -s 1252 -c 3 -i 0.2 -W 2 "$addr_b" >/dev/null && fact narrow full_ab ok
+in_ns b ping -M do -s 1252 -c 3 -i 0.2 -W 2 "$addr_a" >/dev/null && fact narrow full_ba ok
+in_ns a ping -M do -s 1253 -c 1 -W 1 "$addr_b" 2>&1 | grep -q 'mtu *= *1280' && fact narrow told ok
+fact narrow tcp_ab "$(carry a b "$addr_b" 200000)"
+fact narrow tcp_ba "$(carry b a "$addr_a" 200000)"
+fact narrow fragments $(($(fragments) - cut_before))
+in_ns na ip link set wan mtu 1500
+ip link set wa mtu 1500
 
 # --- a killed daemon leaves the link; the next one takes it over --------------------------------
 kill -9 "$pid_a"
@@ -65,6 +82,25 @@ until_ok 20 in_ns a ping -c 1 -W 1 "$addr_b" && fact killed ping ok
 in_ns a ip link del wt0
 until_ok 30 in_ns a ping -c 1 -W 1 "$addr_b" && fact deleted ping ok
 
+# --- asleep: the first packet of each kind calls for the peer, is late, and is not lost -----------
+for n in a b; do count_packets "$n"; done
+for kind in icmp udp tcp; do
+	cli a down >/dev/null
+	up a
+	until_ok 20 asleep a && fact lazy "asleep_$kind" ok
+	sent_before=$(seen a "$kind")
+	got_before=$(seen b "$kind")
+	case $kind in
+	icmp) in_ns a ping -c 1 -W 15 "$addr_b" >/dev/null ;;
+	udp) in_ns a bash -c "echo once >/dev/udp/$addr_b/7001" ;;
+	tcp) fact lazy said_tcp "$(carry a b "$addr_b" 5)" ;;
+	esac
+	until_ok 15 more b "$kind" "$got_before" && fact lazy "arrived_$kind" ok
+	fact lazy "sent_$kind" $(($(seen a "$kind") - sent_before))
+	fact lazy "got_$kind" $(($(seen b "$kind") - got_before))
+done
+for n in a b; do in_ns "$n" nft delete table inet seen; done
+
 # --- a bad path: 300 ms and one packet in five lost --------------------------------------------
 cli a down >/dev/null
 for n in a b; do tc qdisc add dev "w$n" root netem delay 150ms loss 20%; done
@@ -72,9 +108,26 @@ up a
 first_ping lossy a "$addr_b"
 for n in a b; do tc qdisc del dev "w$n" root; done
 
-# --- no UDP at all: by the relay, and then not any more ------------------------------------------
+# --- no UDP at all: by the relay; told apart by ports ---------------------------------------------
 cli a down >/dev/null
+kill "$pid_a"
+wait "$pid_a"
 in_ns na nft 'add table inet no; add chain inet no f { type filter hook forward priority 0; }; add rule inet no f ip protocol udp drop'
+daemon a NB_DISABLE_EBPF_WG_PROXY=false
+up a
+first_ping redirect a "$addr_b"
+fact redirect ping_back "$(in_ns b ping -c 5 -i 0.2 -W 2 "$addr_a" >/dev/null && echo ok)"
+fact redirect program "$(in_ns a ip link show lo | grep -c 'prog/xdp')"
+fact redirect endpoint "$(in_ns a wg show wt0 endpoints | grep -c '127\.0\.0\.1:')"
+fact redirect fell_back "$(grep 'no XDP redirect' /run/a/log)"
+fact redirect mbits "$(mbits a b "$addr_b" 1)"
+cli a down >/dev/null
+fact redirect left "$(in_ns a ip link show lo | grep -c 'prog/xdp')"
+kill "$pid_a"
+wait "$pid_a"
+
+# --- by the relay, as always, and then not any more ----------------------------------------------
+daemon a
 up a
 first_ping relay a "$addr_b"
 fact relay ping_back "$(in_ns b ping -c 5 -i 0.2 -W 2 "$addr_a" >/dev/null && echo ok)"
