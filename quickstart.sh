@@ -39,10 +39,10 @@ build() {
 			{ tail -n 20 "$log" >&2; rm -f "$log"; die "the build could not be configured."; }
 	fi
 	say "Building (a minute or two the first time)"
-	ninja -C $BUILD linnet linnetd linnet-server >"$log" 2>&1 ||
+	ninja -C $BUILD linnet linnetd linnet-server linnet-upnp >"$log" 2>&1 ||
 		{ grep -E 'error|FAILED' "$log" | head -20 >&2; rm -f "$log"; die "the build failed."; }
 	rm -f "$log"
-	for program in linnet linnetd linnet-server; do
+	for program in linnet linnetd linnet-server linnet-upnp; do
 		[ -x "$BUILD/$program" ] || die "the build did not make $BUILD/$program."
 	done
 	say "Built: $BUILD/linnet (command line), $BUILD/linnetd (agent), $BUILD/linnet-server (server)"

@@ -75,9 +75,9 @@ cp build/asan/meson-logs/testlog.json build/results/meson.json 2>/dev/null || fa
 
 if [ "$mode" = all ]; then
 	[ "$(id -u)" = 0 ] || fail "the namespace and interop tests need root (./test.sh quick does not)"
-	configure build/rel --buildtype=release linnet linnetd linnet-server tests/bench/sync_load tests/interop/uwg_driver
+	configure build/rel --buildtype=release linnet linnetd linnet-server linnet-upnp tests/bench/sync_load tests/interop/uwg_driver
 	# Threads: the unit tests that have some, the packet path against wireguard-go, whole agents.
-	configure build/tsan -Db_sanitize=thread linnet linnetd linnet-server tests/interop/uwg_driver
+	configure build/tsan -Db_sanitize=thread linnet linnetd linnet-server linnet-upnp tests/interop/uwg_driver
 	TSAN_OPTIONS=halt_on_error=1 meson test -C build/tsan --print-errorlogs --timeout-multiplier 5 --suite tsan | tail -n 20
 	cp build/tsan/meson-logs/testlog.json build/results/tsan.json 2>/dev/null || fail "meson left no results (tsan)"
 	TSAN_OPTIONS=halt_on_error=1 python_tests build/tsan tsan-pytest tests/interop/test_wg_wireguard_go.py \

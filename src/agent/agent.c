@@ -149,6 +149,7 @@ int agent_network_of(struct agent *a, const struct agent_profile *p, struct agen
 		.filter_table = a->filter_table,
 		.lazy = a->opt.lazy,
 		.no_kernel = a->opt.no_kernel,
+		.portmap = a->opt.portmap,
 		.relay_transport = a->opt.relay_transport,
 		.redirect = a->opt.redirect,
 		.name_taken = agent_name_taken,

@@ -27,7 +27,8 @@ struct agent_options {
 	const char *filter_table; /* null: "netbird" */
 	const char *log_file;     /* for GetConfig only; null: "" */
 	bool multi;
-	int lazy;                    /* 1, 0, or -1: as the server says */
+	int lazy; /* 1, 0, or -1: as the server says */
+	enum agent_portmap portmap;
 	bool no_kernel;              /* WireGuard in user space even where the kernel has it */
 	const char *relay_transport; /* NB_RELAY_TRANSPORT; null: auto */
 	bool redirect;               /* relayed peers of the kernel by XDP */

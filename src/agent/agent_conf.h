@@ -23,6 +23,12 @@ struct agent_list { /* texts, owned */
 	size_t n;
 };
 
+enum agent_portmap { /* of our port at the gateway */
+	AGENT_PORTMAP_OFF,
+	AGENT_PORTMAP_UNWATCHED, /* renewed, but nobody looks whether the gateway has restarted */
+	AGENT_PORTMAP_ON
+};
+
 struct agent_conf {
 	char *path;
 	char name[516]; /* display name of the profile */

@@ -36,9 +36,10 @@ struct agent_network_conf {
 	const struct plat_sysinfo *sys; /* stays valid */
 	const char *filter_table;       /* wanted; copied */
 	int lazy;                       /* 1: sleep when quiet, 0: never, -1: as the server says */
-	bool no_kernel;                 /* WireGuard in user space even where the kernel has it */
-	const char *relay_transport;    /* as in agent_options; outlives the network */
-	bool redirect;                  /* relayed peers of the kernel by XDP */
+	enum agent_portmap portmap;
+	bool no_kernel;              /* WireGuard in user space even where the kernel has it */
+	const char *relay_transport; /* as in agent_options; outlives the network */
+	bool redirect;               /* relayed peers of the kernel by XDP */
 	/* Names in use by the other networks of this process. */
 	bool (*name_taken)(void *user, const struct agent_network *self, const char *ifname,
 			   const char *filter_table);

@@ -26,7 +26,7 @@ enum {
 struct linnetd_conf {
 	const char *daemon_addr, *config, *state_dir, *log_level, *lazy, *filter_table, *transport;
 	struct svc_conf_strs log_file;
-	bool multi, no_kernel, no_redirect;
+	bool multi, no_kernel, no_redirect, no_portmap, no_portmap_health;
 };
 
 static const char *check_addr(const char *text)
@@ -68,6 +68,12 @@ static const struct svc_conf_row linnetd_rows[] = {
 	ROW("wgKernelDisabled", CONF_BOOL, no_kernel, "false", "NB_WG_KERNEL_DISABLED",
 	    "wg-kernel-disabled", NULL, NULL,
 	    "WireGuard in user space even where the kernel has it"),
+	ROW("natMapperDisabled", CONF_BOOL, no_portmap, "false", "NB_DISABLE_NAT_MAPPER",
+	    "disable-nat-mapper", NULL, NULL,
+	    "ask no gateway to map our port (PCP, NAT-PMP, UPnP)"),
+	ROW("pcpHealthCheckDisabled", CONF_BOOL, no_portmap_health, "false",
+	    "NB_DISABLE_PCP_HEALTH_CHECK", "disable-pcp-health-check", NULL, NULL,
+	    "do not look every minute whether the gateway has kept the mapping"),
 	ROW("relayTransport", CONF_STR, transport, "auto", "NB_RELAY_TRANSPORT", "relay-transport",
 	    "HOW", NULL,
 	    "relays by quic, ws, prefer-quic, prefer-ws, or auto: the faster to answer"),
@@ -207,6 +213,9 @@ static int linnetd_run(struct linnetd *d, const struct linnetd_conf *conf, const
 		.multi = conf->multi,
 		.lazy = linnetd_lazy(conf->lazy),
 		.no_kernel = conf->no_kernel,
+		.portmap = conf->no_portmap          ? AGENT_PORTMAP_OFF
+			   : conf->no_portmap_health ? AGENT_PORTMAP_UNWATCHED
+						     : AGENT_PORTMAP_ON,
 		.relay_transport = conf->transport,
 		.redirect = !conf->no_redirect,
 	};

@@ -258,6 +258,7 @@ int engine_new(const struct engine_conf *conf, const struct mgmt_login_response 
 		return err;
 	}
 	e->lazy = login->self.lazy_connections;
+	engine_portmap_init(e);
 	(void)engine_addr_rescan(e, NULL);
 	engine_addr_set_servers(e, &login->servers);
 	engine_relay_set_servers(e, &login->servers);
@@ -272,6 +273,7 @@ void engine_free(struct engine *e)
 	if (e == NULL)
 		return;
 	signal_client_free(e->signal);
+	engine_portmap_fini(e);
 	engine_addr_fini(e);
 	engine_map_fini(e);
 	engine_relay_fini(e);

@@ -123,6 +123,7 @@ bool engine_addr_new_way(struct engine *e)
 		changed |= e->ways[k].ifindex != 0 && !engine_addr_same_way(&e->ways[k], &way);
 		e->ways[k] = way;
 	}
+	engine_portmap_way(e);
 	return changed;
 }
 
@@ -141,7 +142,7 @@ static bool engine_addr_per_destination(const struct stun_query_server *v, size_
 	return false;
 }
 
-static void engine_addr_collect(struct engine *e)
+void engine_addr_collect(struct engine *e)
 {
 	const struct stun_query_server *v;
 	size_t n = stun_query_list(e->stun, &v);
@@ -165,6 +166,11 @@ static void engine_addr_collect(struct engine *e)
 		    !engine_overlay_has(e, &v[i].mapped.addr))
 			l->srflx[l->nsrflx++] = v[i].mapped;
 	}
+	struct ip_ep ported;
+	if (engine_portmap_address(e, &ported) && l->nsrflx < PEER_LOCAL_SRFLX_MAX &&
+	    !engine_addr_known(l->srflx, l->nsrflx, &ported) &&
+	    !engine_overlay_has(e, &ported.addr))
+		l->srflx[l->nsrflx++] = ported;
 	l->nat_per_destination = engine_addr_per_destination(v, n);
 	if (!engine_addr_same(old.srflx, old.nsrflx, l->srflx, l->nsrflx))
 		engine_peer_local_changed(e);

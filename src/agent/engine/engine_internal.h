@@ -49,6 +49,7 @@ struct engine_offline { /* known to the map, unreachable: status only */
 	char *fqdn;
 };
 
+struct engine_portmap; /* our port at the gateway */
 struct engine_resolve; /* a look-up of STUN servers on a worker thread */
 
 struct engine {
@@ -96,7 +97,8 @@ struct engine {
 	struct ip_ep stun_eps[ENGINE_URIS_MAX]; /* first address of each; family 0 unresolved */
 	size_t nstun_uris;
 	struct engine_resolve *resolving;
-	struct plat_way ways[2]; /* out of this host, by family; ifindex 0 none */
+	struct engine_portmap *portmap; /* null: not wanted */
+	struct plat_way ways[2];        /* out of this host, by family; ifindex 0 none */
 };
 
 /* engine.c */
@@ -144,6 +146,14 @@ void engine_addr_set_servers(struct engine *e, const struct mgmt_servers *s);
 bool engine_addr_new_way(struct engine *e);
 /* False when nothing changed. lost: no earlier address of some family is left. */
 bool engine_addr_rescan(struct engine *e, bool *ret_lost);
+/* Server-reflexive addresses anew: something said another one. */
+void engine_addr_collect(struct engine *e);
 void engine_addr_gather(struct engine *e, ln_time max_age);
 /* True when a STUN server's answer was in it. */
 bool engine_addr_stun(struct engine *e, const struct ip_ep *from, struct slice pkt);
+
+/* engine_portmap.c: by conf.portmap; begins when the way out is known */
+void engine_portmap_init(struct engine *e);
+void engine_portmap_fini(struct engine *e); /* takes the mapping back */
+void engine_portmap_way(struct engine *e);  /* e->ways may have changed */
+bool engine_portmap_address(const struct engine *e, struct ip_ep *ret);
