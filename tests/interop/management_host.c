@@ -97,10 +97,13 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	ev_loop_run(host.loop);
 	const struct management_counters *c = management_counters(host.management);
-	fprintf(stderr, "counters streams=%llu maps=%llu same=%llu late=%llu errors=%llu\n",
+	fprintf(stderr,
+		"counters streams=%llu maps=%llu same=%llu late=%llu errors=%llu snapshots=%llu "
+		"followed=%llu\n",
 		(unsigned long long)c->streams, (unsigned long long)c->maps,
 		(unsigned long long)c->maps_same, (unsigned long long)c->maps_late,
-		(unsigned long long)c->store_errors);
+		(unsigned long long)c->store_errors, (unsigned long long)c->snapshots,
+		(unsigned long long)c->snapshots_followed);
 	grpc_server_free(host.server);
 	for (int i = 0; i < 10; i++)
 		ev_loop_turn(host.loop, 0);
