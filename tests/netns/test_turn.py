@@ -1,0 +1,56 @@
+"""TURN against coturn: the client's allocation over UDP and TCP, with its permissions, channels and refreshes."""
+import base64
+import hashlib
+import hmac
+import os
+import pathlib
+import re
+import shutil
+import time
+
+import pytest
+from lnlab import programs_folder, wait_until
+
+PORT, SECRET = 3479, "shared with coturn"
+PROBE = pathlib.Path(os.environ.get("LINNET_BUILD") or programs_folder(), "tests/interop/turn_probe")
+pytestmark = pytest.mark.skipif(shutil.which("turnserver") is None, reason="coturn is not installed")
+
+
+def start_coturn(host, *words):
+    process = host.start("turnserver", "-n", "-L", host.address, "-E", host.address, "-p", str(PORT), "--use-auth-secret",
+                         "--static-auth-secret", SECRET, "--realm", "lab.example", "--fingerprint", "--no-cli", "--no-tls",
+                         "--no-dtls", "--no-multicast-peers", "--verbose", "--pidfile", host.folder / "turn.pid", "--userdb",
+                         host.folder / "turn.db", "--log-file", "stdout", *words, log="coturn.log")
+    wait_until(lambda: f":{PORT}" in host.run("ss", "-ltn").stdout and f":{PORT}" in host.run("ss", "-lun").stdout, 15,
+               "coturn to listen")
+    return process
+
+
+def credentials():
+    user = str(int(time.time()) + 3600)
+    return user, base64.b64encode(hmac.new(SECRET.encode(), user.encode(), hashlib.sha1).digest()).decode()
+
+
+def probe(lab, transport, user, password, *words):
+    host = lab.public_host(f"probe{transport}", 70 + len(lab.hosts))
+    uri = f"turn:{lab.server.address}:{PORT}?transport={transport}"
+    return host.run(PROBE, uri, user, password, *words, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_datagrams_through_coturn(lab, transport):
+    """Allocations live 4 s there: after 5 s only refreshed ones carry."""
+    coturn = start_coturn(lab.server, "--max-allocate-lifetime=4")
+    done = probe(lab, transport, *credentials(), "200", "5")
+    assert done.returncode == 0, done.stdout + coturn.output()[-2000:]
+    assert done.stdout.count("relayed ") == 2
+    assert "got 400 400 wrong 0 0" in done.stdout
+    assert len(re.findall("refreshed, .*lifetime=4", coturn.output())) >= 2
+    # Given back at the end, not left to their lifetime.
+    wait_until(lambda: len(re.findall("refreshed, .*lifetime=0", coturn.output())) == 2, 3, "the allocations to be given back")
+
+
+def test_coturn_refuses(lab):
+    start_coturn(lab.server)
+    done = probe(lab, "udp", credentials()[0], "wrong")
+    assert done.returncode == 1 and "refused our credentials" in done.stdout
