@@ -36,6 +36,23 @@ static const char *check_stun(const char *text)
 	return good ? NULL : "stun:HOST[:PORT]";
 }
 
+static const char *check_turn(const char *text)
+{
+	bool tls = strncmp(text, "turns:", 6) == 0;
+	const char *host = text + (tls ? 6 : 5), *rest = strchr(text, '?');
+	char bare[URL_AUTHORITY_TEXT + 1] = "";
+	struct url u;
+	size_t n = rest != NULL ? (size_t)(rest - text) : strlen(text);
+	bool good = (tls || strncmp(text, "turn:", 5) == 0) &&
+		    (rest == NULL || strcmp(rest, "?transport=udp") == 0 ||
+		     strcmp(rest, "?transport=tcp") == 0) &&
+		    n - (size_t)(host - text) < sizeof(bare);
+	if (good)
+		memcpy(bare, host, n - (size_t)(host - text));
+	good = good && combined_url_parse(bare, "http://", &u) == 0;
+	return good ? NULL : "turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT]";
+}
+
 static const char *check_relay(const char *text)
 {
 	bool tls = strncmp(text, "rels://", 7) == 0;
@@ -322,6 +339,39 @@ const struct svc_conf_row combined_conf_rows[] = {
 	  .max = 1000,
 	  .env = "NB_RELAY_HC_ATTEMPT_THRESHOLD",
 	  .help = "unanswered health checks in a row after which a peer is cut off" },
+	{ .key = "linnet.turn.uris",
+	  .type = CONF_STR_LIST,
+	  AT(turns),
+	  .env = "LINNET_TURNS",
+	  .flag = "turns",
+	  .arg = "URI,...",
+	  .check = check_turn,
+	  .help = "TURN servers for agents that have no relay, turn:HOST[:PORT][?transport=udp|tcp]" },
+	{ .key = "linnet.turn.secret",
+	  .type = CONF_STR,
+	  .flags = CONF_SECRET,
+	  AT(turn_secret),
+	  .env = "LINNET_TURN_SECRET",
+	  .help = "secret of their time-based credentials, coturn's static-auth-secret" },
+	{ .key = "linnet.turn.credentialsTTL",
+	  .type = CONF_DURATION,
+	  AT(turn_ttl),
+	  .preset = "12h",
+	  .min = 4 * LN_SEC,
+	  .max = 366 * 24 * LN_HOUR,
+	  .env = "LINNET_TURN_TTL",
+	  .help = "life of such credentials; agents get new ones after three quarters of it" },
+	{ .key = "linnet.turn.username",
+	  .type = CONF_STR,
+	  AT(turn_username),
+	  .env = "LINNET_TURN_USERNAME",
+	  .help = "user name at the TURN servers, without a secret" },
+	{ .key = "linnet.turn.password",
+	  .type = CONF_STR,
+	  .flags = CONF_SECRET,
+	  AT(turn_password),
+	  .env = "LINNET_TURN_PASSWORD",
+	  .help = "password of that user" },
 	{ .key = "linnet.signal.sendTimeout",
 	  .type = CONF_DURATION,
 	  AT(signal_send_timeout),

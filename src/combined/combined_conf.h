@@ -44,6 +44,9 @@ struct combined_conf {
 	int64_t relay_max_peers; /* 0 = the relay's default */
 	int64_t relay_health_threshold;
 	bool relay_without_quic;
+	struct svc_conf_strs turns;
+	const char *turn_secret, *turn_username, *turn_password;
+	ln_time turn_ttl;
 	const char *stun_address;
 	int64_t stun_rate;
 };

@@ -222,6 +222,14 @@ int combined_plan_make(struct svc_conf *c, struct combined_plan *ret, struct ln_
 			       "server.relays.secret",
 			       where);
 	}
+	if (v->turns.n != 0 && v->turn_secret[0] == '\0' &&
+	    (v->turn_username[0] == '\0' || v->turn_password[0] == '\0')) {
+		svc_conf_where(c, "linnet.turn.uris", where, sizeof(where));
+		return ln_fail(f, LN_E_MALFORMED,
+			       "%s: agents need credentials there; give linnet.turn.secret, or "
+			       "linnet.turn.username and linnet.turn.password",
+			       where);
+	}
 	/* sun_path holds 108 bytes with its zero. */
 	if (strlen(plan.admin_socket) > 107)
 		return ln_fail(f, LN_E_LIMIT,

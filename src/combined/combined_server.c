@@ -104,6 +104,12 @@ static int start_management(struct combined *s, struct ln_fail *f)
 			   .nurls = s->plan->nrelays,
 			   .secret = s->relay_secret,
 			   .ttl = s->conf->relay_ttl },
+		.turn = { .uris = s->conf->turns.v,
+			  .nuris = s->conf->turns.n,
+			  .secret = s->conf->turn_secret,
+			  .username = s->conf->turn_username,
+			  .password = s->conf->turn_password,
+			  .ttl = s->conf->turn_ttl },
 		.admin_socket = s->plan->admin_socket,
 		.sync_version = (int)s->conf->sync_version,
 	};

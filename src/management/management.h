@@ -25,6 +25,15 @@ struct management_relay {
 	ln_time ttl;        /* of a token; 0 = 12 h */
 };
 
+/* TURN servers agents are told about; no URI: none. */
+struct management_turn {
+	const char *const *uris; /* "turn:host:3478?transport=udp" */
+	size_t nuris;
+	const char *secret;              /* of time-based credentials (coturn: use-auth-secret) */
+	const char *username, *password; /* instead, when secret is "" */
+	ln_time ttl;                     /* of time-based ones; 0 = 12 h */
+};
+
 /* Text is copied by management_new. */
 struct management_conf {
 	const char *const *stuns; /* URIs, "stun:host:3478" */
@@ -32,6 +41,7 @@ struct management_conf {
 	const char *signal_uri; /* "host:port", no scheme; must be set */
 	bool signal_tls;
 	struct management_relay relay;
+	struct management_turn turn;
 	const char *admin_socket; /* path; null: no administration socket */
 	unsigned max_sync_setups; /* Syncs that wait for their first map at once; 0 = 1000 */
 	ln_time ephemeral_after;  /* 0 = 10 min without a connection, then deleted */

@@ -4,10 +4,13 @@
  */
 #include <stdlib.h>
 
+#include "lib/crypto/ct.h"
+#include "lib/token/turn_credential.h"
+
 #include "src/management/management_internal.h"
 #include "src/obs/obs_log.h"
 
-#define RELAY_TTL (12 * LN_HOUR)
+#define CREDENTIALS_TTL (12 * LN_HOUR)
 #define RETRY_AFTER (10 * LN_SEC) /* of a refresh the reader had no room for */
 
 static bool has_relay(const struct management *m)
@@ -44,19 +47,53 @@ static int add_stuns(const struct management *m, struct arena *a, struct mgmt_se
 	return 0;
 }
 
+static bool has_turn_secret(const struct management *m)
+{
+	return m->conf.turn.nuris != 0 && m->conf.turn.secret[0] != '\0';
+}
+
+static int add_turns(const struct management *m, struct arena *a, struct mgmt_servers *ret)
+{
+	const struct management_turn *t = &m->conf.turn;
+	struct mgmt_host *v = arena_calloc(a, LN_MAX(t->nuris, 1u), sizeof(*v));
+	struct turn_credential *c = arena_calloc(a, 1, sizeof(*c));
+	if (v == NULL || c == NULL)
+		return LN_E_LIMIT;
+	if (has_turn_secret(m))
+		turn_credential_make(slice_str(t->secret), ev_wall() + t->ttl, c);
+	for (size_t i = 0; i < t->nuris; i++)
+		v[i] = (struct mgmt_host){
+			.uri = t->uris[i],
+			.protocol = strstr(t->uris[i], "transport=tcp") != NULL, /* TCP is 1 */
+			.user = has_turn_secret(m) ? c->user : t->username,
+			.password = has_turn_secret(m) ? c->password : t->password,
+		};
+	ret->turns = v;
+	ret->nturns = t->nuris;
+	return 0;
+}
+
+/* What is the same in complete configurations and in refreshes. */
+static int add_credentials(const struct management *m, struct arena *a, struct mgmt_servers *ret)
+{
+	int r = add_stuns(m, a, ret);
+	if (r == 0)
+		r = add_turns(m, a, ret);
+	return r < 0 ? r : add_relay(m, a, ret);
+}
+
 int management_servers(const struct management *m, struct arena *a, struct mgmt_servers *ret)
 {
 	*ret = (struct mgmt_servers){
 		.has_signal = true,
 		.signal = { .uri = m->conf.signal_uri, .https = m->conf.signal_tls },
 	};
-	int r = add_stuns(m, a, ret);
-	return r < 0 ? r : add_relay(m, a, ret);
+	return add_credentials(m, a, ret);
 }
 
 /* --- refresh ----------------------------------------------------------------------------------*/
 
-/* Stuns and relay, no map, no signal: what 4.3 calls a config-only message. */
+/* Stuns, turns and relay, no map, no signal: what 4.3 calls a config-only message. */
 static int send_refresh(struct management_stream *st)
 {
 	struct management *m = st->m;
@@ -66,9 +103,7 @@ static int send_refresh(struct management_stream *st)
 	LN_AUTO(str_fini) struct str s;
 	str_init(&s, 0);
 	arena_init(&a, 1 << 20);
-	int r = add_stuns(m, &a, &resp.servers);
-	if (r == 0)
-		r = add_relay(m, &a, &resp.servers);
+	int r = add_credentials(m, &a, &resp.servers);
 	if (r == 0) {
 		mgmt_sync_response_write(&s, &resp, &none);
 		r = management_send(m, st->call, &st->box, &s);
@@ -104,8 +139,12 @@ void management_refresh_init(struct management_stream *st)
  */
 void management_refresh_arm(struct management_stream *st)
 {
-	ln_time ttl = st->m->conf.relay.ttl;
+	ln_time ttl = LN_TIME_NEVER;
 	if (has_relay(st->m))
+		ttl = st->m->conf.relay.ttl;
+	if (has_turn_secret(st->m))
+		ttl = ln_time_min(ttl, st->m->conf.turn.ttl);
+	if (ttl != LN_TIME_NEVER)
 		ev_timer_after(&st->refresh, ttl / 20 * 13 + rng_below64(ev_rng(), ttl / 10 + 1));
 }
 
@@ -131,6 +170,12 @@ static void free_texts(const char *const *v, size_t n)
 	free((void *)(uintptr_t)v);
 }
 
+static void free_secret(const char *text)
+{
+	ct_wipe((void *)(uintptr_t)text, strlen(text));
+	free((void *)(uintptr_t)text);
+}
+
 void management_servers_init(struct management *m, const struct management_conf *from)
 {
 	struct management_conf *to = &m->conf;
@@ -138,9 +183,15 @@ void management_servers_init(struct management *m, const struct management_conf 
 	to->signal_uri = ln_strdup(from->signal_uri);
 	to->relay.urls = copy_texts(from->relay.urls, from->relay.nurls);
 	to->relay.secret = NULL; /* only its key is kept */
+	to->turn.uris = copy_texts(from->turn.uris, from->turn.nuris);
+	to->turn.secret = ln_strdup(from->turn.secret != NULL ? from->turn.secret : "");
+	to->turn.username = ln_strdup(from->turn.username != NULL ? from->turn.username : "");
+	to->turn.password = ln_strdup(from->turn.password != NULL ? from->turn.password : "");
 	/* Trap 14: normalised once. */
 	if (to->relay.ttl <= 0)
-		to->relay.ttl = RELAY_TTL;
+		to->relay.ttl = CREDENTIALS_TTL;
+	if (to->turn.ttl <= 0)
+		to->turn.ttl = CREDENTIALS_TTL;
 	if (from->relay.nurls != 0)
 		relay_token_key_make(slice_str(from->relay.secret), &m->relay_key);
 }
@@ -150,5 +201,9 @@ void management_servers_fini(struct management *m)
 	free_texts(m->conf.stuns, m->conf.nstuns);
 	free_texts(m->conf.relay.urls, m->conf.relay.nurls);
 	free((void *)(uintptr_t)m->conf.signal_uri);
+	free_texts(m->conf.turn.uris, m->conf.turn.nuris);
+	free_secret(m->conf.turn.secret);
+	free_secret(m->conf.turn.password);
+	free((void *)(uintptr_t)m->conf.turn.username);
 	relay_token_key_wipe(&m->relay_key);
 }

@@ -93,6 +93,34 @@ static void test_harness_file(void **state)
 	svc_conf_fini(&x.c);
 }
 
+static void test_turns(void **state)
+{
+	struct fixture x;
+	(void)state;
+	assert_int_equal(load(&x, "linnet: {turn: {uris: ['turn:t.test:3478?transport=tcp', "
+				  "'turns:t.test'], secret: s, credentialsTTL: 1h}}"),
+			 0);
+	assert_int_equal(x.v.turns.n, 2);
+	assert_string_equal(x.v.turns.v[0], "turn:t.test:3478?transport=tcp");
+	assert_true(x.v.turn_ttl == LN_HOUR);
+	svc_conf_fini(&x.c);
+	assert_int_equal(load(&x, "linnet: {turn: {uris: ['turn:t'], username: u}}"),
+			 LN_E_MALFORMED);
+	assert_non_null(strstr(x.f.text, "linnet.turn.password"));
+	svc_conf_fini(&x.c);
+	assert_int_equal(load(&x, "linnet: {turn: {uris: ['turn:t'], username: u, password: p}}"),
+			 0);
+	svc_conf_fini(&x.c);
+	static const char *const bad[] = { "stun:t", "turn:", "turn:t?transport=sctp", "turn:t/x" };
+	for (size_t i = 0; i < LN_COUNT(bad); i++) {
+		char text[128];
+		(void)snprintf(text, sizeof(text), "linnet: {turn: {uris: ['%s'], secret: s}}",
+			       bad[i]);
+		assert_int_equal(load(&x, text), LN_E_MALFORMED);
+		svc_conf_fini(&x.c);
+	}
+}
+
 static void test_relays(void **state)
 {
 	struct fixture x;
@@ -246,10 +274,15 @@ static void test_long_socket_path(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_installer_file), cmocka_unit_test(test_harness_file),
-		cmocka_unit_test(test_relays),         cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_tls_and_others), cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_listen),         cmocka_unit_test(test_long_socket_path),
+		cmocka_unit_test(test_installer_file),
+		cmocka_unit_test(test_harness_file),
+		cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_relays),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_tls_and_others),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_listen),
+		cmocka_unit_test(test_long_socket_path),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
