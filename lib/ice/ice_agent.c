@@ -3,6 +3,7 @@
 
 #include "lib/crypto/ct.h"
 #include "lib/ice/ice_agent_internal.h"
+#include "lib/ice/ice_via.h"
 
 /* Spec 3.1 and 3.11; each is the value of a zero in the configuration. */
 #define CHECK_INTERVAL (200 * LN_MSEC)
@@ -96,9 +97,10 @@ static bool sendable(const struct ip_ep *e)
 	       !ip_is_multicast(&e->addr) && !v6_scoped;
 }
 
+static void add_twins(struct ice_agent *a, ln_time now);
+
 int ice_agent_add_local(struct ice_agent *a, ln_time now, const struct ice_cand *c)
 {
-	(void)now;
 	if (!sendable(&c->addr))
 		return LN_E_MALFORMED;
 	if (ice_agent_in_overlay(a, &c->addr.addr))
@@ -112,18 +114,29 @@ int ice_agent_add_local(struct ice_agent *a, ln_time now, const struct ice_cand 
 	a->local[a->nlocal++] = *c;
 	if (c->type == ICE_CAND_HOST)
 		a->count.local_host++;
+	else if (c->type == ICE_CAND_RELAY)
+		a->count.local_relay++;
 	else
 		a->count.local_srflx++;
+	if (c->type == ICE_CAND_RELAY)
+		add_twins(a, now);
 	return 0;
 }
 
-/* The first local candidate of the family, host before others: its priority and id speak for us. */
-static const struct ice_cand *local_of(const struct ice_agent *a, uint8_t family)
+/*
+ * The local candidate that speaks for us towards an address: the relayed one through the
+ * allocation, else the first of the family, host before others.
+ */
+static const struct ice_cand *local_of(const struct ice_agent *a, const struct ip_ep *to)
 {
 	const struct ice_cand *best = NULL;
+	bool via = ice_via_is(to);
 	for (size_t i = 0; i < a->nlocal; i++) {
 		const struct ice_cand *c = &a->local[i];
-		if (c->addr.addr.family == family && (best == NULL || c->priority > best->priority))
+		if (via != (c->type == ICE_CAND_RELAY) ||
+		    (!via && c->addr.addr.family != to->addr.family))
+			continue;
+		if (best == NULL || c->priority > best->priority)
 			best = c;
 	}
 	return best;
@@ -143,7 +156,7 @@ static bool reachable(const struct ice_agent *a, const struct ice_pair *p)
 	}
 	if (ip_is_loopback(&to->addr) && !loopback)
 		return false;
-	return local_of(a, to->addr.family) != NULL;
+	return local_of(a, to) != NULL;
 }
 
 static void count_remote(struct ice_agent *a, enum ice_cand_type t, int by)
@@ -237,15 +250,35 @@ static int add_remote(struct ice_agent *a, ln_time now, const struct ice_cand *c
 	return 0;
 }
 
+/* The same address from our relayed candidate. */
+static void add_twin(struct ice_agent *a, ln_time now, const struct ice_cand *c)
+{
+	struct ice_cand twin = *c;
+	if (a->count.local_relay != 0 && ice_via_make(&c->addr, &twin.addr))
+		(void)!add_remote(a, now, &twin);
+}
+
+static void add_twins(struct ice_agent *a, ln_time now)
+{
+	size_t n = a->npairs;
+	for (size_t i = 0; i < n; i++) {
+		struct ice_cand c = a->pairs[i].remote; /* the array may move */
+		if (c.type != ICE_CAND_PRFLX)
+			add_twin(a, now, &c);
+	}
+}
+
 int ice_agent_add_remote(struct ice_agent *a, ln_time now, const struct ice_cand *c)
 {
-	if (!sendable(&c->addr))
+	if (!sendable(&c->addr) || ice_via_is(&c->addr))
 		return LN_E_MALFORMED;
 	if (ice_agent_in_overlay(a, &c->addr.addr))
 		return LN_E_DENIED;
 	if (a->remote_known && c->ufrag[0] != '\0' && strcmp(c->ufrag, a->remote.ufrag) != 0)
 		return LN_E_STALE;
 	int err = add_remote(a, now, c);
+	if (err == 0)
+		add_twin(a, now, c);
 	/* Spec 2.10: a router may forward the peer's own port. Clients without cid say so
 	 * themselves. */
 	if (err == 0 && c->type == ICE_CAND_SRFLX && c->cid[0] != '\0' && c->related.port != 0 &&
@@ -303,7 +336,7 @@ int ice_agent_set_remote(struct ice_agent *a, ln_time now, const struct ice_cred
 
 uint64_t ice_agent_pair_priority(const struct ice_agent *a, const struct ice_pair *p)
 {
-	const struct ice_cand *l = local_of(a, p->remote.addr.addr.family);
+	const struct ice_cand *l = local_of(a, &p->remote.addr);
 	uint32_t own = l != NULL ? l->priority : ice_cand_priority(ICE_CAND_PRFLX, 65535);
 	return a->controlling ? ice_pair_priority(own, p->remote.priority)
 			      : ice_pair_priority(p->remote.priority, own);
@@ -356,9 +389,10 @@ static ln_time interval_of(const struct ice_agent *a, size_t i)
 	return p->sent > FAST_CHECKS ? interval * 5 / 2 : interval;
 }
 
-static struct ice_check check_of(const struct ice_agent *a, uint8_t family, const char *peer_cid)
+static struct ice_check check_of(const struct ice_agent *a, const struct ip_ep *to,
+				 const char *peer_cid)
 {
-	const struct ice_cand *l = local_of(a, family);
+	const struct ice_cand *l = local_of(a, to);
 	return (struct ice_check){
 		.local = &a->conf.local,
 		.remote = &a->remote,
@@ -394,7 +428,7 @@ static void send_check(struct ice_agent *a, ln_time now, size_t i, struct mslice
 {
 	struct ice_pair *p = &a->pairs[i];
 	struct stun_tid tid;
-	struct ice_check c = check_of(a, p->remote.addr.addr.family, p->remote.cid);
+	struct ice_check c = check_of(a, &p->remote.addr, p->remote.cid);
 
 	/* The prefix finds the agent among thousands (ice_mux.h); 64 random bits are left. */
 	memcpy(tid.b, a->tid_prefix, ICE_TID_PREFIX);
@@ -414,7 +448,8 @@ static void send_check(struct ice_agent *a, ln_time now, size_t i, struct mslice
 static void send_response(struct ice_agent *a, struct mslice buf, struct ice_out *out)
 {
 	const struct ice_response *r = &a->responses[a->first_response];
-	struct ice_check c = check_of(a, r->to.addr.family, r->peer_cid);
+	struct ice_check c = check_of(a, &r->to, r->peer_cid);
+	struct ip_ep seen = ice_via_undo(&r->to);
 
 	a->first_response = (a->first_response + 1) % ICE_RESPONSES_MAX;
 	a->nresponses--;
@@ -422,7 +457,7 @@ static void send_response(struct ice_agent *a, struct mslice buf, struct ice_out
 		.kind = ICE_OUT_DATAGRAM,
 		.to = r->to,
 		.data = r->conflict ? ice_check_write_conflict(buf, &r->tid, &c)
-				    : ice_check_write_success(buf, &r->tid, &r->to, &c),
+				    : ice_check_write_success(buf, &r->tid, &seen, &c),
 	};
 }
 
@@ -489,7 +524,7 @@ enum ice_state ice_agent_state(const struct ice_agent *a)
 void ice_agent_pair_info(const struct ice_agent *a, const struct ice_pair *p,
 			 struct ice_pair_info *ret)
 {
-	const struct ice_cand *l = local_of(a, p->remote.addr.addr.family);
+	const struct ice_cand *l = local_of(a, &p->remote.addr);
 	struct ice_pair_info info = { .remote = p->remote, .rtt = p->rtt };
 
 	if (l != NULL)

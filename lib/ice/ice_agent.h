@@ -3,6 +3,8 @@
  * One ICE negotiation with one remote peer: connectivity checks, nomination, keepalives, consent
  * (RFC 8445, and the habits of spec signal-and-connection 3). A full agent over one shared UDP
  * socket per family; all local candidates of a family are one base, pairs differ by remote address.
+ * A local candidate of type relay is the other base: every remote IPv4 address gets a second pair
+ * through it, under the name of ice_via.h.
  *
  * Pure core: the owner feeds datagrams, candidates and time and drains ice_agent_poll() after every
  * call and when ice_agent_deadline() has passed. Gathering is the owner's work (stun_query.h for
@@ -66,7 +68,7 @@ struct ice_out {
 /* What status needs to explain a pair that does not connect. Counters since the agent was made. */
 struct ice_report {
 	enum ice_state state;
-	unsigned local_host, local_srflx; /* candidates by type */
+	unsigned local_host, local_srflx, local_relay; /* candidates by type */
 	unsigned remote_host, remote_srflx, remote_prflx, remote_relay;
 	unsigned pairs, pairs_answered;
 	unsigned checks_sent, checks_answered, checks_received,

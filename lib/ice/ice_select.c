@@ -1,4 +1,5 @@
 #include "lib/ice/ice_agent_internal.h"
+#include "lib/ice/ice_via.h"
 
 /* A nominated pair that stays silent this long makes way for the next best one. */
 #define NOMINATION_PATIENCE (3 * LN_SEC)
@@ -90,7 +91,8 @@ static void nominate(struct ice_agent *a, ln_time now)
 		return;
 	/* Spec 3.7: both sides wait a while for a better kind of pair, counted from the start. */
 	struct ice_pair *p = &a->pairs[best];
-	ln_time allowed = a->started + acceptance_wait(a, p->remote.type);
+	bool via = ice_via_is(&p->remote.addr); /* the worse end of the pair decides */
+	ln_time allowed = a->started + acceptance_wait(a, via ? ICE_CAND_RELAY : p->remote.type);
 	if (now < allowed) {
 		a->next_nomination = allowed;
 		return;

@@ -56,6 +56,7 @@ struct peer_local {
 	unsigned nhosts;
 	struct ip_ep srflx[PEER_LOCAL_SRFLX_MAX]; /* what STUN servers saw, without doubles */
 	unsigned nsrflx;
+	struct ip_ep relayed; /* our address at a TURN server; family 0 none */
 	uint16_t wg_port;
 	/* For the reason sentence only. */
 	unsigned stun_servers, stun_answered, stun_waiting;

@@ -7,7 +7,7 @@
  */
 #include "lib/peer/peer_conn.h"
 
-#define PEER_CANDS_MAX (PEER_LOCAL_HOSTS_MAX + PEER_LOCAL_SRFLX_MAX)
+#define PEER_CANDS_MAX (PEER_LOCAL_HOSTS_MAX + PEER_LOCAL_SRFLX_MAX + 1) /* one relayed */
 #define PEER_CANDS_STEP 4
 #define PEER_EARLY_PACKETS 4
 #define PEER_GUARD_TRIES 3 /* direct attempts while relayed, then the long interval */

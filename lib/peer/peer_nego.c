@@ -89,6 +89,11 @@ bool peer_nego_sync_cands(struct peer_conn *p, ln_time now)
 	struct ip_ep base = { .addr = ip_v4(0), .port = l->wg_port };
 	for (unsigned i = 0; i < l->nsrflx; i++)
 		found |= peer_nego_add_cand(p, now, ICE_CAND_SRFLX, &l->srflx[i], &base);
+	/* TURN only where no relay can carry (spec relay 18). */
+	bool no_relay = l->relay_url[0] == '\0' ||
+			(p->relay.heard_at != 0 && p->relay.remote_url[0] == '\0');
+	if (ip_is_set(&l->relayed.addr) && no_relay)
+		found |= peer_nego_add_cand(p, now, ICE_CAND_RELAY, &l->relayed, &base);
 	return found;
 }
 
@@ -385,6 +390,8 @@ int peer_nego_offer(struct peer_conn *p, ln_time now, const struct signal_body *
 		p->offers_received++;
 
 	peer_relay_heard(p, now, m);
+	if (ip_is_set(&p->conf.local->relayed.addr))
+		(void)peer_nego_sync_cands(p, now);
 	bool without_ice = cred.ufrag[0] == '\0';
 	bool refused = peer_data_refuses_direct(p, now);
 	bool restarted =

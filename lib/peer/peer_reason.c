@@ -1,6 +1,7 @@
 /* One sentence per peer: how it is connected, or why it is not. */
 #include <stdio.h>
 
+#include "lib/ice/ice_via.h"
 #include "lib/peer/peer_internal.h"
 
 static void peer_reason_direct(const struct peer_conn *p, struct str *s)
@@ -8,9 +9,11 @@ static void peer_reason_direct(const struct peer_conn *p, struct str *s)
 	struct ice_report r;
 	ice_agent_report(p->ice, &r);
 	char remote[IP_EP_TEXT_MAX];
-	ip_ep_format(&r.pair.remote.addr, remote);
-	str_addf(s, "direct to %s (%s to %s)", remote, ice_cand_type_name(r.pair.local.type),
-		 ice_cand_type_name(r.pair.remote.type));
+	struct ip_ep plain = ice_via_undo(&r.pair.remote.addr);
+	ip_ep_format(&plain, remote);
+	str_addf(s, "%s %s (%s to %s)",
+		 ice_via_is(&r.pair.remote.addr) ? "by a TURN server to" : "direct to", remote,
+		 ice_cand_type_name(r.pair.local.type), ice_cand_type_name(r.pair.remote.type));
 	if (r.keepalives_sent > 0 && r.keepalives_lost > 0)
 		str_addf(s, ", %u of %u keepalives lost", r.keepalives_lost, r.keepalives_sent);
 }

@@ -9,7 +9,7 @@ import shutil
 import time
 
 import pytest
-from lnlab import programs_folder, wait_until
+from lnlab import LinnetAgent, LinnetServer, programs_folder, wait_until
 
 PORT, SECRET = 3479, "shared with coturn"
 PROBE = pathlib.Path(os.environ.get("LINNET_BUILD") or programs_folder(), "tests/interop/turn_probe")
@@ -54,3 +54,41 @@ def test_coturn_refuses(lab):
     start_coturn(lab.server)
     done = probe(lab, "udp", credentials()[0], "wrong")
     assert done.returncode == 1 and "refused our credentials" in done.stdout
+
+
+def direct(agent, name):
+    peer = agent.peer(name)
+    return peer if peer and peer["status"] == "Connected" and peer["connectionType"] == "P2P" else None
+
+
+def turn_pair(lab, transport, classes, binaries=((), ())):
+    """Two machines that have a way to coturn and none to each other, and a server without a relay."""
+    coturn = lab.public_host("coturn", 60)
+    start_coturn(coturn)
+    server = LinnetServer(lab.server, {"server": {
+        "listenAddress": ":80", "exposedAddress": f"http://{lab.server.address}:80", "stunPorts": [3478],
+        "logLevel": "debug", "logFile": "console", "dataDir": str(lab.server.folder / "data"),
+        # A relay that does not exist: nobody has one.
+        "relays": {"addresses": ["rel://198.51.100.99:1"], "secret": "nobody-listens-there"}},
+        "linnet": {"turn": {"uris": [f"turn:{coturn.address}:{PORT}?transport={transport}"], "secret": SECRET}}})
+    key = server.setup_key()
+    hosts = [lab.site(name, "port-restricted") for name in "ab"]
+    for host, other in zip(hosts, reversed(hosts)):
+        host.router.run("nft", f"add table inet apart; add chain inet apart fwd {{ type filter hook forward priority 0; }}; "
+                               f"add rule inet apart fwd ip daddr {other.outside} drop; "
+                               f"add rule inet apart fwd ip saddr {other.outside} drop")
+    agents = [cls(host, *extra) for cls, host, extra in zip(classes, hosts, binaries)]
+    for agent in agents:
+        agent.up(server, key)
+    return agents
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_agents_meet_by_turn(lab, transport):
+    a, b = turn_pair(lab, transport, (LinnetAgent, LinnetAgent))
+    address = b.wait_address()
+    wait_until(lambda: a.ping(address, count=1).returncode == 0, 30, "the first ping", every=0.2)
+    assert a.ping(address, count=10).returncode == 0 and b.ping(a.wait_address(), count=3).returncode == 0
+    kinds = [wait_until(lambda agent=agent, name=name: direct(agent, name), 10, "a pair to be selected")["iceCandidateType"]
+             for agent, name in ((a, "hb"), (b, "ha"))]
+    assert any("relay" in kind.values() for kind in kinds), kinds

@@ -90,7 +90,8 @@ static void engine_on_uwg(void *user, const struct uwg_event *ev)
 	struct engine *e = user;
 	switch (ev->kind) {
 	case UWG_EV_STUN:
-		if (!engine_addr_stun(e, &ev->from, ev->data))
+		/* Such names are given by us alone. */
+		if (!ice_via_is(&ev->from) && !engine_addr_stun(e, &ev->from, ev->data))
 			engine_peer_stun(e, &ev->from, ev->data);
 		break;
 	case UWG_EV_WANTED:
@@ -249,6 +250,7 @@ int engine_new(const struct engine_conf *conf, const struct mgmt_login_response 
 	engine_set_self(e, &login->self);
 	engine_addr_init(e);
 	engine_relay_init(e);
+	engine_turn_init(e);
 	/* The network is slow and the device is not: dial first. */
 	err = engine_start_signal(e, &login->servers.signal, f);
 	if (err == 0)
@@ -262,6 +264,7 @@ int engine_new(const struct engine_conf *conf, const struct mgmt_login_response 
 	(void)engine_addr_rescan(e, NULL);
 	engine_addr_set_servers(e, &login->servers);
 	engine_relay_set_servers(e, &login->servers);
+	engine_turn_set_servers(e, &login->servers);
 	log_info("engine", "network interface is up", LOG_STR("interface", e->ifname),
 		 LOG_IP("address", &e->address.addr), LOG_UINT("port", e->local.wg_port));
 	*ret = e;
@@ -277,6 +280,7 @@ void engine_free(struct engine *e)
 	engine_addr_fini(e);
 	engine_map_fini(e);
 	engine_relay_fini(e);
+	engine_turn_fini(e);
 	ev_timer_fini(&e->timer);
 	ev_timer_fini(&e->filter_watch);
 	heap_fini(&e->due);
@@ -297,6 +301,7 @@ void engine_sync(struct engine *e, const struct mgmt_sync_response *m)
 	if (m->has_servers) {
 		engine_addr_set_servers(e, &m->servers);
 		engine_relay_set_servers(e, &m->servers);
+		engine_turn_set_servers(e, &m->servers);
 	}
 	if (m->has_map)
 		engine_map_apply(e, &m->map);

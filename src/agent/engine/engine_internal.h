@@ -2,7 +2,7 @@
 /*
  * The inside of the engine, for the files of src/agent/engine only: engine.c (life, events, host),
  * engine_peer.c (peers and their cores), engine_map.c (network maps), engine_addr.c (our own
- * addresses and STUN), engine_relay.c, engine_status.c.
+ * addresses and STUN), engine_relay.c, engine_turn.c, engine_status.c.
  */
 #include "lib/base/heap.h"
 #include "lib/base/map.h"
@@ -14,6 +14,7 @@
 #include "src/agent/engine/engine.h"
 #include "src/agent/relay_client.h"
 #include "src/agent/signal_client.h"
+#include "src/agent/turn_link.h"
 #include "src/agent/wgif/wgif.h"
 
 #define ENGINE_ALLOWED_MAX 16 /* addresses of one peer */
@@ -50,6 +51,21 @@ struct engine_offline { /* known to the map, unreachable: status only */
 };
 
 struct engine_portmap; /* our port at the gateway */
+#define ENGINE_TURNS_MAX 4
+
+struct engine_turn_server {
+	char *uri, *user, *password;
+};
+
+struct engine_turn {
+	struct turn_link *link; /* null between attempts */
+	struct net_tls_ctx *tls;
+	struct engine_turn_server servers[ENGINE_TURNS_MAX];
+	size_t n, current;
+	ln_time retry;
+	struct ev_timer timer;
+};
+
 struct engine_resolve; /* a look-up of STUN servers on a worker thread */
 
 struct engine {
@@ -77,6 +93,7 @@ struct engine {
 	size_t nrules;
 	bool allow_all;
 
+	struct engine_turn turn;
 	struct relay_client *relay;
 	struct engine_peer **relay_slots; /* by the last two bytes of relay_ep */
 
@@ -133,6 +150,13 @@ void engine_relay_open(struct engine_peer *p, const struct peer_out *out);
 void engine_relay_close(struct engine_peer *p);
 /* What the device sent to relay endpoints. */
 void engine_relay_packets(struct engine *e, struct slice batch);
+
+/* engine_turn.c */
+void engine_turn_init(struct engine *e);
+void engine_turn_fini(struct engine *e); /* before the device goes */
+void engine_turn_set_servers(struct engine *e, const struct mgmt_servers *s);
+/* via: a name of ice_via.h. */
+void engine_turn_send(struct engine *e, const struct ip_ep *via, struct slice data);
 
 /* engine_map.c */
 void engine_map_apply(struct engine *e, const struct netmap *m);

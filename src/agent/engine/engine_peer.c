@@ -72,6 +72,10 @@ static void engine_peer_sent(void *user, const struct wg_key *to, uint64_t token
 static void engine_peer_datagram(struct engine_peer *p, const struct peer_out *out)
 {
 	struct engine *e = p->engine;
+	if (ice_via_is(&out->to)) {
+		engine_turn_send(e, &out->to, out->data);
+		return;
+	}
 	int err = wgif_send(e->wg, &out->to, out->data);
 	/* Only what means "this host forbids it"; a missing route to one family is ordinary. */
 	if (err == -EPERM || err == -EACCES)

@@ -59,6 +59,10 @@ void engine_relay_packets(struct engine *e, struct slice batch)
 	struct ip_ep to;
 	struct slice data;
 	while (uwg_relay_next(&batch, &to, &data)) {
+		if (ice_via_is(&to)) {
+			engine_turn_send(e, &to, data);
+			continue;
+		}
 		unsigned slot = (unsigned)to.addr.b[2] << 8 | to.addr.b[3];
 		struct engine_peer *p = e->relay_slots[slot];
 		if (p != NULL && p->relay != NULL)

@@ -76,7 +76,8 @@ static void engine_status_peer(struct engine_peer *p, struct arena *a,
 	ret->local_cand_type = ice_cand_type_name(info.ice.pair.local.type);
 	ret->remote_cand_type = ice_cand_type_name(info.ice.pair.remote.type);
 	ret->local_cand_ep = engine_status_ep(a, &info.ice.pair.local.addr);
-	ret->remote_cand_ep = engine_status_ep(a, &info.ice.pair.remote.addr);
+	struct ip_ep remote = ice_via_undo(&info.ice.pair.remote.addr);
+	ret->remote_cand_ep = engine_status_ep(a, &remote);
 	ret->latency = info.ice.pair.rtt;
 	ret->checks = (int32_t)info.ice.recent_sent;
 	ret->checks_lost = (int32_t)info.ice.recent_lost;

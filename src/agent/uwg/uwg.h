@@ -18,6 +18,7 @@
 #include "lib/base/str.h"
 #include "lib/base/time.h"
 #include "lib/crypto/key.h"
+#include "lib/ice/ice_via.h"
 #include "lib/wg/wg_timers.h"
 
 #include "src/ev/ev.h"
@@ -89,9 +90,11 @@ unsigned uwg_ifindex(const struct uwg *u);
 /* From the shared socket of the family of `to`. 0 or -errno. */
 int uwg_send(struct uwg *u, const struct ip_ep *to, struct slice data);
 
+/* Of a relay, or an address behind a TURN server (lib/ice/ice_via.h). */
 static inline bool uwg_is_relay(const struct ip_ep *ep)
 {
-	return ep->addr.family == 4 && ep->addr.b[0] == 127 && ep->addr.b[1] == 1;
+	return (ep->addr.family == 4 && ep->addr.b[0] == 127 && ep->addr.b[1] == 1) ||
+	       ice_via_is(ep);
 }
 
 /* Puts a datagram behind the others of a batch: for the device. */

@@ -4,6 +4,7 @@
 #include "lib/ice/ice_agent.h"
 #include "lib/ice/ice_check.h"
 #include "lib/ice/ice_pair.h"
+#include "lib/ice/ice_via.h"
 #include "lib/stun/stun_auth.h"
 
 #include "tests/unit/unit.h"
@@ -749,9 +750,78 @@ static void pair_priority(void **state)
 		    ice_pair_priority(1862270975, 1862270975));
 }
 
+static void via_names(void **state)
+{
+	struct ip_ep plain = ep("192.0.2.7:99"), via, v6 = ep("[2001:db8::1]:99");
+	(void)state;
+	assert_true(ice_via_make(&plain, &via));
+	assert_true(ice_via_is(&via) && !ice_via_is(&plain) && !ice_via_is(&v6));
+	struct ip_ep back = ice_via_undo(&via);
+	assert_true(ip_ep_equal(&back, &plain));
+	assert_false(ice_via_make(&v6, &via));
+}
+
+/* A relayed candidate of ours doubles the pairs; the direct one is preferred, the other works. */
+static void relayed_base(void **state)
+{
+	struct ice_agent *a = agent(true);
+	struct ice_cand relay = cand(ICE_CAND_RELAY, "203.0.113.9:50000");
+	struct ip_ep peer = ep(PEER), via;
+	struct stun_msg m;
+	struct ice_report r;
+	struct ice_out out;
+	(void)state;
+	assert_true(ice_via_make(&peer, &via));
+	char name[IP_EP_TEXT_MAX];
+	ip_ep_format(&via, name);
+	/* Whichever comes first. */
+	add_peer(a, 0, ICE_CAND_HOST, PEER);
+	assert_int_equal(ice_agent_add_local(a, 0, &relay), 0);
+	assert_int_equal(ice_agent_set_remote(a, 0, &theirs), 0);
+	ice_agent_report(a, &r);
+	assert_int_equal(r.local_relay, 1);
+	assert_int_equal(r.pairs, 2);
+	/* Nobody but ourselves gives such names. */
+	struct ice_cand forged = cand(ICE_CAND_HOST, name);
+	assert_int_equal(ice_agent_add_remote(a, 0, &forged), LN_E_MALFORMED);
+	/* Only the check through the allocation is answered. */
+	bool seen = false;
+	ln_time now = 0;
+	for (int i = 0; i < 4 && !seen; i++, now += 100 * LN_MSEC) {
+		while (poll_one(a, now, &out) && !seen) {
+			assert_int_equal(stun_msg_read(out.data, &m), 0);
+			seen = ip_ep_equal(&out.to, &via);
+		}
+	}
+	assert_true(seen);
+	assert_int_equal(answer(a, now, &m, name, "203.0.113.9:50000"), 0);
+	/* Nominated after the wait for relayed pairs, not before. */
+	bool nominated = false;
+	for (; now < 1900 * LN_MSEC; now += 50 * LN_MSEC)
+		while (poll_one(a, now, &out)) {
+			assert_int_equal(stun_msg_read(out.data, &m), 0);
+			nominated |= stun_msg_has(&m, STUN_ATTR_USE_CANDIDATE);
+		}
+	assert_false(nominated);
+	for (; now < 3 * LN_SEC && !nominated; now += 50 * LN_MSEC)
+		while (!nominated && poll_one(a, now, &out)) {
+			assert_int_equal(stun_msg_read(out.data, &m), 0);
+			nominated = stun_msg_has(&m, STUN_ATTR_USE_CANDIDATE);
+		}
+	assert_true(nominated);
+	assert_true(ip_ep_equal(&out.to, &via));
+	assert_int_equal(answer(a, now, &m, name, "203.0.113.9:50000"), 0);
+	want_event(a, now, ICE_OUT_SELECTED, &out);
+	assert_int_equal(out.pair.local.type, ICE_CAND_RELAY);
+	assert_true(ip_ep_equal(&out.pair.local.addr, &relay.addr));
+	ice_agent_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(via_names),
+		cmocka_unit_test(relayed_base),
 		cmocka_unit_test(request_layout),
 		cmocka_unit_test(keeps_checking),
 		cmocka_unit_test(budget_of_checks),
