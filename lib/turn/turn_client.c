@@ -17,6 +17,7 @@
 #define REFUSED_FOR (30 * LN_SEC)
 #define CHANNEL_AFTER 8 /* datagrams to one peer that make a channel worth its request */
 #define TEXT_MAX 763
+#define ALLOCATION_MISMATCH 437
 #define PEER_KEY 18
 
 struct transaction {
@@ -401,6 +402,8 @@ static void peer_input(struct turn_client *c, struct turn_peer *p, ln_time now,
 {
 	if (m->cls == STUN_SUCCESS) {
 		peer_granted(c, p, now);
+	} else if (code == ALLOCATION_MISMATCH) {
+		end(c, code); /* the server has lost it, with all its peers */
 	} else if (take_challenge(c, &p->tx, m, code, now)) {
 		heap_set(&c->timers, &p->timer, now);
 	} else {

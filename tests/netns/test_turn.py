@@ -64,6 +64,12 @@ def direct(agent, name):
 def turn_pair(lab, transport, classes, binaries=((), ())):
     """Two machines that have a way to coturn and none to each other, and a server without a relay."""
     coturn = lab.public_host("coturn", 60)
+    # Checks of private addresses end somewhere, as they do where there is a default route: coturn gives up a whole
+    # allocation when its own system refuses to send for it.
+    coturn.run("ip", "link", "add", "sink", "arp", "off", "type", "veth", "peer", "name", "drain")
+    coturn.run("ip", "link", "set", "drain", "up")
+    coturn.run("ip", "link", "set", "sink", "arp", "off", "up")
+    coturn.run("ip", "route", "add", "default", "dev", "sink")
     start_coturn(coturn)
     server = LinnetServer(lab.server, {"server": {
         "listenAddress": ":80", "exposedAddress": f"http://{lab.server.address}:80", "stunPorts": [3478],
@@ -74,9 +80,9 @@ def turn_pair(lab, transport, classes, binaries=((), ())):
     key = server.setup_key()
     hosts = [lab.site(name, "port-restricted") for name in "ab"]
     for host, other in zip(hosts, reversed(hosts)):
-        host.router.run("nft", f"add table inet apart; add chain inet apart fwd {{ type filter hook forward priority 0; }}; "
-                               f"add rule inet apart fwd ip daddr {other.outside} drop; "
-                               f"add rule inet apart fwd ip saddr {other.outside} drop")
+        host.router.run("nft", f"add table inet apart; add chain inet apart others {{ type filter hook forward priority 0; }}; "
+                               f"add rule inet apart others ip daddr {other.outside} drop; "
+                               f"add rule inet apart others ip saddr {other.outside} drop")
     agents = [cls(host, *extra) for cls, host, extra in zip(classes, hosts, binaries)]
     for agent in agents:
         agent.up(server, key)

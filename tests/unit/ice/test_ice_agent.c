@@ -752,7 +752,7 @@ static void pair_priority(void **state)
 
 static void via_names(void **state)
 {
-	struct ip_ep plain = ep("192.0.2.7:99"), via, v6 = ep("[2001:db8::1]:99");
+	struct ip_ep plain = ep("192.0.2.7:99"), via = plain, v6 = ep("[2001:db8::1]:99");
 	(void)state;
 	assert_true(ice_via_make(&plain, &via));
 	assert_true(ice_via_is(&via) && !ice_via_is(&plain) && !ice_via_is(&v6));

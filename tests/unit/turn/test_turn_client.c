@@ -292,6 +292,18 @@ static void test_refused_peers(void **state)
 	quiet();
 }
 
+static void test_a_lost_allocation(void **state)
+{
+	(void)state;
+	come_up();
+	assert_int_equal(writes("10.0.0.1:9", "x").n, 0);
+	asks(TURN_PERMIT, true);
+	refuse(437, NULL);
+	assert_int_equal(polled(TURN_EV_ENDED).code, 437);
+	assert_int_equal(writes("10.0.0.1:9", "x").n, 0);
+	quiet();
+}
+
 static void test_stream_frames(void **state)
 {
 	(void)state;
@@ -318,6 +330,7 @@ int main(void)
 		TEST(test_silence),
 		TEST(test_permission_and_channel),
 		TEST(test_refused_peers),
+		TEST(test_a_lost_allocation),
 		TEST(test_stream_frames),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
