@@ -273,6 +273,9 @@ void peer_conn_restart(struct peer_conn *p, ln_time now)
 
 void peer_conn_reconnect(struct peer_conn *p, ln_time now)
 {
+	/* Whoever asks does not want to wait because of what happened before. */
+	p->relay.nchanged = 0;
+	p->relay.covered = 0;
 	if (p->state == PEER_IDLE)
 		peer_conn_wake(p, now);
 	else

@@ -62,6 +62,7 @@ struct peer_relay {
 	unsigned covered;              /* times in the last minutes */
 	ln_time look_at;               /* whether the direct path is silent, or heard again */
 	ln_time changed[PEER_CHANGES]; /* the last changes between the ways, a ring */
+	unsigned nchanged;
 };
 
 struct peer_data { /* whether packets pass on the direct path */

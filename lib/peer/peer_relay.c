@@ -62,7 +62,8 @@ struct ip_ep peer_conn_relay_source(const struct peer_conn *p)
 
 static void peer_relay_note_change(struct peer_conn *p, ln_time now)
 {
-	p->relay.changed[p->path_changes++ % PEER_CHANGES] = now;
+	p->relay.changed[p->relay.nchanged++ % PEER_CHANGES] = now;
+	p->path_changes++;
 }
 
 /*
@@ -71,9 +72,9 @@ static void peer_relay_note_change(struct peer_conn *p, ln_time now)
  */
 static ln_time peer_relay_calm_at(const struct peer_conn *p)
 {
-	return p->path_changes < PEER_CHANGES
+	return p->relay.nchanged < PEER_CHANGES
 		       ? 0
-		       : p->relay.changed[p->path_changes % PEER_CHANGES] + LN_MINUTE;
+		       : p->relay.changed[p->relay.nchanged % PEER_CHANGES] + LN_MINUTE;
 }
 
 static void peer_relay_changed(struct peer_conn *p, ln_time now, bool initiate)
