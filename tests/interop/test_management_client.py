@@ -90,7 +90,9 @@ def test_login_codes(host, key):
     refused(lambda: Agent(host.target, "b").login(once), Code.NOT_FOUND, bad)
     refused(lambda: a.raw("CreateExpose", b""), Code.UNIMPLEMENTED)
     for method in ("GetDeviceAuthorizationFlow", "GetPKCEAuthorizationFlow"):
+        began = time.monotonic()
         refused(lambda: a.raw(method, a.seal(b"")), Code.NOT_FOUND)
+        assert time.monotonic() - began < 2  # an agent waits that long before it goes on without
         refused(lambda: a.raw(method, b"junk"), Code.INVALID_ARGUMENT)
 
 

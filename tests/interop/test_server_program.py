@@ -324,6 +324,26 @@ def test_plain_page(server):
         assert b"200" in s.recv(200).split(b"\r\n")[0]
 
 
+def test_silent_connections_lose_their_place(server):
+    """600 that say nothing, more than are let in unheard (500): an agent's connection still gets its turn."""
+    silent = []
+    try:
+        for _ in range(600):
+            s = socket.socket()
+            s.setblocking(False)
+            s.connect_ex(("127.0.0.1", server.port))
+            silent.append(s)
+        began = time.monotonic()
+        with socket.create_connection(("127.0.0.1", server.port), 20) as s:
+            s.settimeout(20)
+            s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert b"200" in s.recv(200).split(b"\r\n")[0]
+        assert time.monotonic() - began < 7  # 2 s of silence when others wait, 10 s else
+    finally:
+        for s in silent:
+            s.close()
+
+
 def test_stun_answers(server):
     with socket.socket(type=socket.SOCK_DGRAM) as s:
         s.settimeout(5)
