@@ -8,8 +8,12 @@
 #define UNFINISHED_MAX 4096 /* handshakes at once; more are not answered */
 #define RETRY_LIFE (10 * LN_SEC)
 #define RESETS_PER_SECOND 500
-/* RFC 9000 10.3: a reset looks like a packet and is smaller than what it answers. */
-#define RESET_MIN 42
+/*
+ * RFC 9000 10.3: a reset looks like a packet and is smaller than what it answers, so that two
+ * servers cannot keep answering each other. A lone PING has to be answered as well.
+ */
+#define RESET_MIN 21
+#define RESET_MAX 42
 
 struct net_quic_listener {
 	struct ev_loop *loop;
@@ -115,18 +119,19 @@ static void send_version(struct net_quic_listener *l, const struct quic_packet *
 static void send_reset(struct net_quic_listener *l, const struct quic_packet *pkt,
 		       const ngtcp2_version_cid *v)
 {
-	uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN], random[RESET_MIN];
+	uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN], random[RESET_MAX];
 	ngtcp2_cid cid;
 	ln_time now = ev_now(), cost = LN_SEC / RESETS_PER_SECOND;
 	ln_time full = LN_MAX(l->reset_bucket, now) + cost;
-	if (pkt->n <= RESET_MIN || v->dcidlen != QUIC_CID || full - now > LN_SEC)
+	size_t len = LN_MIN(pkt->n - 1, (size_t)RESET_MAX);
+	if (len < RESET_MIN || v->dcidlen != QUIC_CID || full - now > LN_SEC)
 		return;
 	l->reset_bucket = full;
 	ngtcp2_cid_init(&cid, v->dcid, v->dcidlen);
 	if (ngtcp2_crypto_generate_stateless_reset_token(token, l->conf.secret, NET_QUIC_SECRET,
 							 &cid) != 0)
 		return;
-	size_t nrandom = sizeof(random) - sizeof(token);
+	size_t nrandom = len - sizeof(token);
 	rng_fill(ev_rng(), random, nrandom);
 	ngtcp2_ssize n = ngtcp2_pkt_write_stateless_reset(quic_socket_room(l->socket),
 							  QUIC_PACKET_MAX, token, random, nrandom);
