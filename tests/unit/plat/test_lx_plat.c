@@ -125,6 +125,9 @@ static void test_link_addresses_routes(void **state)
 	assert_int_equal(shell("ip addr show dev wt0"), 0);
 	assert_non_null(strstr(out, "inet 100.90.1.2/16 scope global wt0"));
 	assert_non_null(strstr(out, "inet6 fd52::1:2/64"));
+	/* at once; the link's own fe80:: may still be */
+	assert_int_equal(shell("ip addr show dev wt0 to fd52::/16"), 0);
+	assert_non_null(strstr(out, "inet6 fd52::1:2/64"));
 	assert_null(strstr(out, "tentative"));
 	assert_int_equal(shell("ip route; ip -6 route"), 0);
 	assert_non_null(strstr(out, "100.90.0.0/16 dev wt0 proto kernel"));
