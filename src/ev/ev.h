@@ -119,6 +119,12 @@ void ev_signal_fini(struct ev_signal *s);
 typedef void ev_child_done_fn(void *arg, int status, struct slice output);
 LN_MUST_CHECK int ev_child_run(struct ev_loop *l, const char *const argv[], struct slice input,
 			       size_t max_output, ln_time limit, ev_child_done_fn *done, void *arg);
+/* The same with a handle, valid until `done` is called. */
+struct ev_child;
+LN_MUST_CHECK int ev_child_start(struct ev_loop *l, const char *const argv[], struct slice input,
+				 size_t max_output, ln_time limit, ev_child_done_fn *done,
+				 void *arg, struct ev_child **ret);
+void ev_child_cancel(struct ev_child *c); /* kills it; `done` is not called; null is fine */
 /* The same, blocking: for tools and for start-up and shut-down paths. Status as above. */
 int ev_child_run_sync(const char *const argv[], struct slice input, char *output,
 		      size_t output_size, ln_time limit);

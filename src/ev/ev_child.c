@@ -139,7 +139,7 @@ static bool collect(int fd, char *dst, size_t size, size_t *n)
 
 /* --- on a loop --------------------------------------------------------------------------------*/
 
-struct child {
+struct ev_child {
 	struct ev_loop *loop;
 	struct spawned proc;
 	struct ev_io exit_io;
@@ -154,39 +154,63 @@ struct child {
 
 static void child_on_output(struct ev_io *io, unsigned events)
 {
-	struct child *c = ln_container(io, struct child, out_io);
+	struct ev_child *c = ln_container(io, struct ev_child, out_io);
 	if (!collect(c->proc.out_fd, c->output, c->max, &c->n))
 		ev_io_want(io, 0);
 }
 
-static void child_on_exit(struct ev_io *io, unsigned events)
+/* Nothing is called any more; the exit status. */
+static int child_unwatch(struct ev_child *c)
 {
-	struct child *c = ln_container(io, struct child, exit_io);
-	/* What it wrote before it ended is in the pipe; a grandchild may keep the other end. */
-	(void)collect(c->proc.out_fd, c->output, c->max, &c->n);
 	ev_io_fini(&c->exit_io);
 	ev_io_fini(&c->out_io);
 	ev_timer_fini(&c->limit);
-	int status = spawned_reap(&c->proc);
+	return spawned_reap(&c->proc);
+}
+
+static void child_on_exit(struct ev_io *io, unsigned events)
+{
+	struct ev_child *c = ln_container(io, struct ev_child, exit_io);
+	/* What it wrote before it ended is in the pipe; a grandchild may keep the other end. */
+	(void)collect(c->proc.out_fd, c->output, c->max, &c->n);
+	int status = child_unwatch(c);
 	c->done(c->arg, status, slice_of(c->output, c->n));
+	free(c->output);
+	ev_defer_free(c->loop, c);
+}
+
+void ev_child_cancel(struct ev_child *c)
+{
+	if (c == NULL)
+		return;
+	spawned_kill(&c->proc);
+	(void)child_unwatch(c);
 	free(c->output);
 	ev_defer_free(c->loop, c);
 }
 
 static void child_on_limit(struct ev_timer *t)
 {
-	spawned_kill(&ln_container(t, struct child, limit)->proc);
+	spawned_kill(&ln_container(t, struct ev_child, limit)->proc);
 }
 
 int ev_child_run(struct ev_loop *l, const char *const argv[], struct slice input, size_t max_output,
 		 ln_time limit, ev_child_done_fn *done, void *arg)
 {
+	struct ev_child *c;
+	return ev_child_start(l, argv, input, max_output, limit, done, arg, &c);
+}
+
+int ev_child_start(struct ev_loop *l, const char *const argv[], struct slice input,
+		   size_t max_output, ln_time limit, ev_child_done_fn *done, void *arg,
+		   struct ev_child **ret)
+{
 	struct spawned s;
 	int r = spawn(argv, input, &s);
 	if (r < 0)
 		return r;
-	struct child *c = ln_alloc(sizeof(*c));
-	*c = (struct child){ .loop = l, .proc = s, .max = max_output, .done = done, .arg = arg };
+	struct ev_child *c = ln_alloc(sizeof(*c));
+	*c = (struct ev_child){ .loop = l, .proc = s, .max = max_output, .done = done, .arg = arg };
 	c->output = ln_alloc(max_output);
 	ev_timer_init(&c->limit, l, child_on_limit);
 	r = ev_io_init(&c->exit_io, l, s.pid_fd, child_on_exit);
@@ -204,6 +228,7 @@ int ev_child_run(struct ev_loop *l, const char *const argv[], struct slice input
 	ev_io_want(&c->exit_io, EV_READ);
 	ev_io_want(&c->out_io, EV_READ);
 	ev_timer_after(&c->limit, limit);
+	*ret = c;
 	return 0;
 }
 

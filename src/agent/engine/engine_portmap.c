@@ -23,6 +23,7 @@ struct engine_portmap {
 	int fd;                 /* connected to it; -1 none */
 	struct ev_io io;
 	struct ev_timer timer;
+	bool by_upnp;        /* what is mapped */
 	struct ip_ep mapped; /* port 0: none; family 0: the address STUN servers see */
 };
 
@@ -40,7 +41,9 @@ static void engine_portmap_use(struct engine_portmap *m, const struct ip_ep *ep,
 
 static void engine_portmap_on_upnp(void *user, const struct ip_ep *ep)
 {
-	engine_portmap_use(user, ep, "UPnP");
+	struct engine_portmap *m = user;
+	m->by_upnp = ep->port != 0;
+	engine_portmap_use(m, ep, "UPnP");
 }
 
 static void engine_portmap_drive(struct engine_portmap *m)
@@ -56,11 +59,14 @@ static void engine_portmap_drive(struct engine_portmap *m)
 			break;
 		case PORTMAP_OUT_MAPPED:
 			engine_upnp_stop(m->upnp);
+			m->by_upnp = false;
 			engine_portmap_use(m, &out.ep, portmap_protocol(m->core));
 			break;
 		case PORTMAP_OUT_NONE:
 			log_debug("engine", "no port mapping", LOG_STR("why", out.why));
-			engine_portmap_use(m, &(struct ip_ep){ 0 }, "");
+			/* Asked again now and then; what UPnP has mapped stays. */
+			if (!m->by_upnp)
+				engine_portmap_use(m, &(struct ip_ep){ 0 }, "");
 			engine_upnp_start(m->upnp);
 			break;
 		}
@@ -137,6 +143,9 @@ void engine_portmap_way(struct engine *e)
 	m->gateway = e->ways[0].gateway;
 	engine_portmap_close(m);
 	engine_upnp_stop(m->upnp);
+	if (m->by_upnp)
+		engine_portmap_use(m, &(struct ip_ep){ 0 }, "");
+	m->by_upnp = false;
 	int err = m->gateway.family != 0 ? engine_portmap_open(m, &m->gateway, &source)
 					 : LN_E_NOTFOUND;
 	if (err < 0) {

@@ -20,16 +20,11 @@ struct engine_upnp {
 	engine_upnp_fn *fn;
 	void *user;
 	uint16_t port;
-	bool running, busy, gone; /* gone: the owner is; a helper still runs */
-	unsigned round;           /* of starts: what an earlier one began is not for this one */
+	bool running;
+	struct ev_child *helper; /* at work; null: none */
 	struct ip_ep mapped;
 	char url[256]; /* of the gateway's description */
 	char program[512];
-};
-
-struct engine_upnp_job {
-	struct engine_upnp *upnp;
-	unsigned round;
 };
 
 /* Beside this program, or where packages put it. */
@@ -70,28 +65,14 @@ bool engine_upnp_read(struct slice answer, struct ip_ep *ret, char url[256])
 
 static void engine_upnp_done(void *arg, int status, struct slice output)
 {
-	struct engine_upnp_job *job = arg;
-	struct engine_upnp *u = job->upnp;
-	bool current = u->running && job->round == u->round;
+	struct engine_upnp *u = arg;
 	struct ip_ep ep = { 0 };
-	free(job);
-	u->busy = false;
-	if (u->gone) {
-		ev_timer_fini(&u->timer);
-		free(u);
-		return;
-	}
+	u->helper = NULL;
 	if (status != 0 || !engine_upnp_read(output, &ep, u->url)) {
 		ep = (struct ip_ep){ 0 };
 		log_debug("engine", "no port mapping by UPnP", LOG_INT("status", status));
 	}
 	u->mapped = ep;
-	if (!current) {
-		/* A start that came meanwhile waits no longer. */
-		if (u->running)
-			ev_timer_at(&u->timer, ev_now());
-		return;
-	}
 	ev_timer_after(&u->timer, ep.port != 0 ? RENEW : TRY_AGAIN);
 	u->fn(u->user, &ep);
 }
@@ -100,17 +81,15 @@ static void engine_upnp_on_timer(struct ev_timer *t)
 {
 	struct engine_upnp *u = ln_container(t, struct engine_upnp, timer);
 	char port[8];
-	if (u->busy || !u->running || u->program[0] == '\0')
+	if (u->helper != NULL || u->program[0] == '\0')
 		return;
 	(void)snprintf(port, sizeof(port), "%u", u->port);
 	const char *const argv[] = { u->program, "add", port, LIFE, NULL };
-	struct engine_upnp_job *job = ln_alloc(sizeof(*job));
-	*job = (struct engine_upnp_job){ .upnp = u, .round = u->round };
-	u->busy = true;
-	if (ev_child_run(u->loop, argv, slice_str(""), ANSWER_MAX, HELPER_LIMIT, engine_upnp_done,
-			 job) < 0) {
-		free(job);
-		u->busy = false;
+	int err = ev_child_start(u->loop, argv, slice_str(""), ANSWER_MAX, HELPER_LIMIT,
+				 engine_upnp_done, u, &u->helper);
+	if (err < 0) {
+		u->helper = NULL;
+		log_debug("engine", "no port mapping by UPnP", LOG_ERRNO(err));
 	}
 }
 
@@ -129,7 +108,6 @@ void engine_upnp_start(struct engine_upnp *u)
 	if (u->running)
 		return;
 	u->running = true;
-	u->round++;
 	ev_timer_at(&u->timer, ev_now());
 }
 
@@ -138,6 +116,8 @@ void engine_upnp_stop(struct engine_upnp *u)
 	char port[8];
 	u->running = false;
 	ev_timer_stop(&u->timer);
+	ev_child_cancel(u->helper);
+	u->helper = NULL;
 	if (u->mapped.port == 0)
 		return;
 	(void)snprintf(port, sizeof(port), "%u", u->mapped.port);
@@ -150,10 +130,6 @@ void engine_upnp_stop(struct engine_upnp *u)
 void engine_upnp_free(struct engine_upnp *u)
 {
 	engine_upnp_stop(u);
-	if (u->busy) {
-		u->gone = true;
-		return;
-	}
 	ev_timer_fini(&u->timer);
 	free(u);
 }

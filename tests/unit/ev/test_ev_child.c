@@ -96,6 +96,25 @@ static void blocking_form_is_the_same(void **state)
 	assert_int_equal(st, 3);
 }
 
+static void cancelled_is_silent(void **state)
+{
+	struct result r = { .done = false };
+	struct ev_loop *l = ev_loop_new();
+	struct ev_child *c;
+	(void)state;
+	assert_int_equal(ev_child_start(l, (const char *[]){ "sleep", "30", NULL }, slice_str(""),
+					100, 60 * LN_SEC, on_done, &r, &c),
+			 0);
+	ln_time began = ev_now();
+	ev_child_cancel(c);
+	ev_child_cancel(NULL);
+	for (int i = 0; i < 3; i++)
+		ev_loop_turn(l, 10 * LN_MSEC);
+	assert_false(r.done);
+	assert_true(ev_now() - began < 5 * LN_SEC);
+	ev_loop_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -104,6 +123,7 @@ int main(void)
 		cmocka_unit_test(limit_kills_the_whole_group),
 		cmocka_unit_test(missing_program_is_an_error),
 		cmocka_unit_test(blocking_form_is_the_same),
+		cmocka_unit_test(cancelled_is_silent),
 	};
 	return cmocka_run_group_tests_name("ev_child", tests, NULL, NULL);
 }
