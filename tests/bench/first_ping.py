@@ -15,8 +15,9 @@ import statistics
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "netns"), str(pathlib.Path(__file__).resolve().parent)]
 
+from bench_servers import machine  # noqa: E402
 from lnlab import Lab, LabError, LinnetAgent, LinnetServer, NetbirdAgent, NetbirdServer, wait_until  # noqa: E402
 
 AGENT, SERVER = os.environ.get("NETBIRD_BIN"), os.environ.get("NETBIRD_SERVER_BIN")
@@ -73,6 +74,7 @@ def main():
     words.add_argument("--udp-blocked", action="store_true", help="on both sides")
     words.add_argument("--mixed", action="store_true", help="also one agent of each kind, on both servers")
     given = words.parse_args()
+    print(json.dumps(machine()), flush=True)
     nats = ["udp-blocked"] * 2 if given.udp_blocked else given.nat or ["port-restricted", "port-restricted"]
     ours = one_kind("linnet", "linnet", ("linnet", "linnet"), nats, given.runs, not given.no_relay)
     if AGENT and SERVER:

@@ -13,8 +13,9 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "netns"), str(pathlib.Path(__file__).resolve().parent)]
 
+from bench_servers import machine  # noqa: E402
 from lnlab import Lab, LinnetAgent, LinnetServer, NetbirdAgent, NetbirdServer, programs_folder  # noqa: E402
 
 
@@ -38,6 +39,7 @@ def say(**words):
 
 
 def main():
+    print(json.dumps(machine()), flush=True)
     for name in ("linnetd", "linnet", "linnet-server"):
         say(program=name, stripped_bytes=stripped(programs_folder() / name))
     with Lab("foot") as lab:

@@ -14,8 +14,9 @@ import re
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "netns"), str(pathlib.Path(__file__).resolve().parent)]
 
+from bench_servers import machine  # noqa: E402
 from lnlab import Lab, LinnetAgent, LinnetServer, programs_folder, wait_until  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -61,13 +62,14 @@ def main():
     words.add_argument("--peers", type=int, default=1000)
     words.add_argument("--idle", type=float, default=15)
     given = words.parse_args()
+    print(json.dumps(machine()), flush=True)
     build = pathlib.Path(os.environ.get("LINNET_BUILD") or programs_folder())
     with Lab("many") as lab:
         server = LinnetServer(lab.server)
         key = server.setup_key()
         done = lab.server.run(build / "tests/bench/sync_load", "--url", server.url, "--setup-key", key, "--peers",
                               given.peers, "register", timeout=300)
-        print(done.stdout.strip(), flush=True)
+        print("# " + done.stdout.strip().replace("\n", "\n# "), file=sys.stderr)
         one(server, lab.site("a"), key, "lazy", {}, given.idle)
         one(server, lab.site("b"), key, "eager", {"NB_LAZY_CONN": "off"}, given.idle)
 
