@@ -7,7 +7,8 @@ Two machines behind two NAT routers on one bridge, everything on this computer: 
 absolute figures. JSON lines: kind, what, gbit_s, cpu_s_per_gb (of both tunnel processes), rss_kib,
 ping_p50_ms and ping_p99_ms under load, foreign_cpu (cores that nobody of ours used: a machine with
 other work on it moves every figure but cpu_s_per_gb). Rounds are interleaved; at the end come the
-medians of all rounds, and how each kind stands to NetBird's agent. A second of TCP goes before everything. Programs from $LINNET_BIN, NETBIRD_BIN, NETBIRD_SERVER_BIN.
+medians of all rounds, and how each kind stands to NetBird's agent. A second of TCP goes before
+everything. Programs from $LINNET_BIN, NETBIRD_BIN, NETBIRD_SERVER_BIN.
 """
 import argparse
 import json
