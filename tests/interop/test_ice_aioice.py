@@ -176,7 +176,7 @@ def test_wrong_password_of_ours(monkeypatch):
         await conn.close()
         report = await ours.stop()
         assert report["answered"] == 0
-        assert report["sent"] >= 8
+        assert 4 <= report["sent"] <= 12  # at most five a second
     asyncio.run(run())
 
 
