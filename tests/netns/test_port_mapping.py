@@ -108,7 +108,8 @@ def test_symmetric_nat_becomes_reachable(lab, server, pmp, upnp, by):
     assert b.ping(a.wait_address(), count=5).returncode == 0
     b.wait_direct(host.name, 30)
     a.wait_direct(b.host.name, 30)
-    assert b.peer(host.name)["iceCandidateEndpoint"]["remote"].startswith(f"{PUBLIC}:")
+    # By either address of the router: miniupnpd maps what leaves to the same port.
+    assert b.peer(host.name)["iceCandidateEndpoint"]["remote"].endswith(f":{mapped}")
     a.down()
     wait_until(lambda: not mappings(host), 10, "the mapping to go with the agent")
 
