@@ -521,14 +521,17 @@ int net_quic_connect(struct ev_loop *loop, struct net_tls_ctx *roots,
 		     struct net_quic **ret)
 {
 	struct quic_socket *socket;
-	struct quic_creds *creds = quic_creds_client(roots);
+	struct quic_creds *creds;
+	int err = quic_creds_client(roots, &creds);
+	if (err < 0)
+		return err;
 	struct net_quic *q = conn_alloc(loop, creds);
 	quic_creds_unref(creds);
 	q->ops = *ops;
 	q->user = user;
 	q->host = ln_strdup(t->host);
 	q->keep_alive = t->keep_alive;
-	int err = quic_socket_new(loop, NULL, &t->at, t->fwmark, &client_ops, q, &socket);
+	err = quic_socket_new(loop, NULL, &t->at, t->fwmark, &client_ops, q, &socket);
 	if (err == 0) {
 		q->socket = socket;
 		err = client_start(q, t);

@@ -1,9 +1,6 @@
 #pragma once
 /* The inside of src/net/net_quic*.c, for these files only. */
-#include <gnutls/gnutls.h>
 #include <netinet/in.h>
-#include <ngtcp2/ngtcp2.h>
-#include <ngtcp2/ngtcp2_crypto.h>
 #include <sys/socket.h>
 
 #include "lib/base/list.h"
@@ -11,6 +8,7 @@
 
 #include "src/ev/ev.h"
 #include "src/net/net_quic.h"
+#include "src/net/net_quic_lib.h"
 
 #define QUIC_CID 16           /* bytes of a connection id of ours */
 #define QUIC_PACKET_MAX 1452u /* largest packet sent: what upstream's library stops at */
@@ -54,9 +52,10 @@ void quic_socket_plan(struct quic_socket *s); /* turn() and sending at the end o
 
 struct quic_creds;
 
+/* Both load the libraries first: LN_E_UNSUPPORTED. */
 LN_MUST_CHECK int quic_creds_server(const char *cert_file, const char *key_file,
 				    struct quic_creds **ret, struct ln_fail *f);
-struct quic_creds *quic_creds_client(struct net_tls_ctx *roots);
+LN_MUST_CHECK int quic_creds_client(struct net_tls_ctx *roots, struct quic_creds **ret);
 struct quic_creds *quic_creds_ref(struct quic_creds *c);
 void quic_creds_unref(struct quic_creds *c);
 /* host null: a server. LN_E_UNSUPPORTED when GnuTLS refuses what it is told. */

@@ -1,17 +1,12 @@
 /* TLS 1.3 of QUIC by GnuTLS: OpenSSL 3.0 has no interface for it. Trust stays with OpenSSL. */
-#include <gnutls/crypto.h>
-#include <ngtcp2/ngtcp2_crypto_gnutls.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "src/net/net_quic_internal.h"
 #include "src/net/net_tls.h"
+#include "src/obs/obs_log.h"
 
 #define CHAIN_MAX 10
-
-/* The library prepares itself when the first credentials are made, not in every program at its
- * start: 0.9 MB of resident memory, which an agent without QUIC does not pay. */
-GNUTLS_SKIP_GLOBAL_INIT
 
 /* AES-128 first: it is what both libraries do fastest. */
 static const char priority[] =
@@ -23,12 +18,6 @@ struct quic_creds {
 	gnutls_certificate_credentials_t x509;
 	struct net_tls_ctx *roots; /* client */
 };
-
-/* Counted by the library; never given back. */
-static void prepare(void)
-{
-	ln_assert(gnutls_global_init() == 0);
-}
 
 /* The chain the server showed, judged by the rules of TLS over TCP. */
 static int verify(gnutls_session_t session)
@@ -52,7 +41,9 @@ int quic_creds_server(const char *cert_file, const char *key_file, struct quic_c
 		      struct ln_fail *f)
 {
 	gnutls_certificate_credentials_t x509;
-	prepare();
+	int err = net_quic_lib_open(f);
+	if (err < 0)
+		return err;
 	ln_assert(gnutls_certificate_allocate_credentials(&x509) == 0);
 	int r = gnutls_certificate_set_x509_key_file(x509, cert_file, key_file,
 						     GNUTLS_X509_FMT_PEM);
@@ -67,14 +58,20 @@ int quic_creds_server(const char *cert_file, const char *key_file, struct quic_c
 	return 0;
 }
 
-struct quic_creds *quic_creds_client(struct net_tls_ctx *roots)
+int quic_creds_client(struct net_tls_ctx *roots, struct quic_creds **ret)
 {
+	struct ln_fail f = { 0 };
+	int err = net_quic_lib_open(&f);
+	if (err < 0) {
+		log_warn("net", "no QUIC", LOG_STR("why", f.text));
+		return err;
+	}
 	struct quic_creds *c = ln_alloc(sizeof(*c));
 	*c = (struct quic_creds){ .refs = 1, .roots = roots };
-	prepare();
 	ln_assert(gnutls_certificate_allocate_credentials(&c->x509) == 0);
 	gnutls_certificate_set_verify_function(c->x509, verify);
-	return c;
+	*ret = c;
+	return 0;
 }
 
 struct quic_creds *quic_creds_ref(struct quic_creds *c)
