@@ -3,12 +3,48 @@
 #include <arpa/inet.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <kwg_redirect.skel.h>
 #include <net/if.h>
+#include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "src/ev/ev_library.h"
 #include "src/obs/obs_log.h"
+
+/*
+ * libbpf is loaded when the redirect is asked for. Its functions stand in this table; in the
+ * skeleton and below their names mean the loaded ones.
+ */
+#define LIBBPF "libbpf.so.1"
+#define FUNCTIONS(X)                                                                               \
+ X(bpf_link__destroy)                                                                              \
+ X(bpf_object__attach_skeleton)                                                                    \
+ X(bpf_object__destroy_skeleton)                                                                   \
+ X(bpf_object__detach_skeleton)                                                                    \
+ X(bpf_object__load_skeleton)                                                                      \
+ X(bpf_object__open_skeleton)                                                                      \
+ X(bpf_program__attach_xdp)                                                                        \
+ X(libbpf_set_print)
+
+static struct libbpf {
+#define SLOT(name) typeof(&name) name;
+	FUNCTIONS(SLOT)
+} libbpf;
+
+#define NAME(name) { #name, offsetof(struct libbpf, name) },
+static const struct ev_library_name names[] = { FUNCTIONS(NAME) };
+
+#define bpf_link__destroy (*libbpf.bpf_link__destroy)
+#define bpf_object__attach_skeleton (*libbpf.bpf_object__attach_skeleton)
+#define bpf_object__destroy_skeleton (*libbpf.bpf_object__destroy_skeleton)
+#define bpf_object__detach_skeleton (*libbpf.bpf_object__detach_skeleton)
+#define bpf_object__load_skeleton (*libbpf.bpf_object__load_skeleton)
+#define bpf_object__open_skeleton (*libbpf.bpf_object__open_skeleton)
+#define bpf_program__attach_xdp (*libbpf.bpf_program__attach_xdp)
+#define libbpf_set_print (*libbpf.libbpf_set_print)
+
+#include <kwg_redirect.skel.h>
 
 struct kwg_redirect {
 	struct kwg_redirect_bpf *bpf;
@@ -27,9 +63,23 @@ static int on_print(enum libbpf_print_level level, const char *format, va_list a
 	return n;
 }
 
+static struct ln_fail trouble;
+static int loaded;
+
+static void load(void)
+{
+	loaded = ev_library_load(LIBBPF, names, LN_COUNT(names), &libbpf, &trouble);
+}
+
 static int start(struct kwg_redirect *r, uint16_t wireguard_port, uint16_t wake_port,
 		 struct ln_fail *f)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	(void)pthread_once(&once, load);
+	if (loaded < 0) {
+		*f = trouble;
+		return loaded;
+	}
 	(void)libbpf_set_print(on_print);
 	r->bpf = kwg_redirect_bpf__open();
 	if (r->bpf == NULL)
@@ -67,7 +117,9 @@ void kwg_redirect_free(struct kwg_redirect *r)
 {
 	if (r == NULL)
 		return;
-	(void)!bpf_link__destroy(r->link);
-	kwg_redirect_bpf__destroy(r->bpf);
+	if (r->link != NULL)
+		(void)!bpf_link__destroy(r->link);
+	if (r->bpf != NULL)
+		kwg_redirect_bpf__destroy(r->bpf);
 	free(r);
 }
