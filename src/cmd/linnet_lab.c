@@ -404,6 +404,33 @@ static void tell_result(const struct show *s)
 	}
 }
 
+/* What a user of either machine would see. */
+static int show_status(struct show *s, struct ln_fail *f)
+{
+	enum {
+		TEXT = 1 << 14
+	};
+
+	char *text = ln_alloc(TEXT);
+	int r = 0;
+	for (size_t i = 0; i < 2 && r == 0; i++) {
+		const struct linnet_lab_agent *a = &s->lab.agents[i];
+		const char *argv[] = { s->cli,   "--daemon-addr", a->socket,
+				       "status", "--detail",      NULL };
+		char name[16];
+		snprintf(name, sizeof(name), "h%s", a->site->name);
+		r = linnet_lab_output(&s->lab, name, argv, text, TEXT);
+		if (linnet_lab_interrupted() != 0)
+			r = stopped(f);
+		else if (r != 0)
+			r = ln_fail(f, -EIO, "`linnet status` failed on %s", a->site->name);
+		else
+			tell(s, "\nlinnet status --detail, on %s:\n%s", a->site->name, text);
+	}
+	free(text);
+	return r;
+}
+
 static void print_result(const struct show *s)
 {
 	json_t *sides = json_array();
@@ -486,6 +513,8 @@ static int run(struct show *s, struct ln_fail *f)
 		r = ping_both(s, f);
 	if (r == 0 && linnet_on(s->lab.cli, OPT_LAB_IPERF))
 		r = measure(s, f);
+	if (r == 0 && !s->json)
+		r = show_status(s, f);
 	if (r < 0)
 		return r;
 	tell_result(s);

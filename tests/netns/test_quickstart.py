@@ -124,8 +124,9 @@ def test_lab_shows_everything():
     done = subprocess.run([SCRIPT, "lab"], capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     for words in ("[router 198.51.100.21]", "first ping answered", "ping from b: 5 answered", "a sees b: direct",
-                  "Gbit/s", "has been taken down"):
+                  "Gbit/s", "linnet status --detail, on a:", "linnet status --detail, on b:", "has been taken down"):
         assert words in done.stdout, done.stdout
+    assert done.stdout.count("Connection type: P2P") == 2 and done.stdout.count("Management: Connected") == 2
     assert not demo_hosts(before)
 
 
