@@ -1,7 +1,8 @@
 #pragma once
 /*
- * The body of struct ice_agent, for its three files only: ice_agent.c (life, schedule, outputs),
- * ice_input.c (what a datagram means), ice_select.c (nomination, selection, the end).
+ * The body of struct ice_agent, for its files only: ice_agent.c (life, candidates, reports),
+ * ice_schedule.c (when which pair is checked; outputs), ice_input.c (what a datagram means),
+ * ice_select.c (nomination, selection, the end).
  */
 #include "lib/ice/ice_agent.h"
 #include "lib/ice/ice_check.h"
@@ -70,6 +71,13 @@ size_t ice_agent_find_pair(const struct ice_agent *a, const struct ip_ep *addr);
 /* The pair of a peer-reflexive address, made if needed; ICE_NONE when there is no room. */
 size_t ice_agent_prflx_pair(struct ice_agent *a, ln_time now, const struct ip_ep *from,
 			    const char *cid);
+/*
+ * The local candidate that speaks for us towards an address: the relayed one through the
+ * allocation, else the first of the family, host before others. Null when there is none.
+ */
+const struct ice_cand *ice_agent_local_of(const struct ice_agent *a, const struct ip_ep *to);
+/* Whether checks to this address make sense: we have the family, and it is not ourselves. */
+bool ice_agent_reachable(const struct ice_agent *a, const struct ice_pair *p);
 uint64_t ice_agent_pair_priority(const struct ice_agent *a, const struct ice_pair *p);
 /* The local candidate the peer sees us by on this pair. */
 void ice_agent_pair_info(const struct ice_agent *a, const struct ice_pair *p,

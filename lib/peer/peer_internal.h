@@ -1,9 +1,9 @@
 #pragma once
 /*
- * The inside of a peer connection, for the files of lib/peer only: peer_conn.c (life and outputs),
- * peer_nego.c (offers, answers, candidates, the ICE agent), peer_guard.c (when to offer),
- * peer_relay.c (the way by the relay), peer_data.c (whether packets pass), peer_reason.c (sentences
- * for people).
+ * The inside of a peer connection, for the files of lib/peer only: peer_conn.c (life and inputs),
+ * peer_out.c (outputs), peer_nego.c (offers, answers, candidates, the ICE agent), peer_guard.c
+ * (when to offer), peer_relay.c (the way by the relay), peer_data.c (whether packets pass),
+ * peer_reason.c (sentences for people).
  */
 #include "lib/peer/peer_conn.h"
 
