@@ -10,7 +10,7 @@ all | quick) ;;
 	cat <<EOF
 Usage: ./test.sh [all|quick]
 
-  all    lint, unit, vectors, fuzz replay, simulation, namespaces, interop (needs root; up to 30 minutes)
+  all    lint, unit, vectors, fuzzing, simulation, namespaces, interop (needs root; up to 30 minutes)
   quick  lint, unit, vectors, fuzz replay (no root, no namespaces; under two minutes once built)
 
 NETBIRD_BIN and NETBIRD_SERVER_BIN name NetBird's agent and combined server: tests with them are
@@ -75,6 +75,10 @@ cp build/asan/meson-logs/testlog.json build/results/meson.json 2>/dev/null || fa
 
 if [ "$mode" = all ]; then
 	[ "$(id -u)" = 0 ] || fail "the namespace and interop tests need root (./test.sh quick does not)"
+	# Four seconds of every fuzz target (tests/fuzz/run for longer): new code is searched a little before anybody runs it.
+	CC=clang configure build/fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false fuzzers
+	meson test -C build/fuzz --no-rebuild --print-errorlogs --num-processes "$(nproc)" --suite fuzzing | tail -n 40
+	cp build/fuzz/meson-logs/testlog.json build/results/fuzz.json 2>/dev/null || fail "meson left no results (fuzz)"
 	configure build/rel --buildtype=release linnet linnetd linnet-server linnet-upnp tests/bench/sync_load tests/interop/uwg_driver
 	# Threads: the unit tests that have some, the packet path against wireguard-go, whole agents.
 	configure build/tsan -Db_sanitize=thread linnet linnetd linnet-server linnet-upnp tests/interop/uwg_driver
