@@ -1,5 +1,6 @@
 #include "src/agent/mgmt_client.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,6 +18,8 @@
 #define MGMT_BACKOFF_CAP (10 * LN_SEC)
 /* spec reliability A-7: what one message may need in memory. */
 #define MGMT_ARENA_MAX ((size_t)256 << 20)
+#define MGMT_TIDY_BYTES 16384 /* a map of some thirty peers */
+#define MGMT_TIDY_AFTER (2 * LN_SEC)
 
 enum mgmt_call_kind {
 	MGMT_CALL_LOGIN,
@@ -63,6 +66,7 @@ struct mgmt_client {
 	bool running;
 	bool job_off; /* the server has no such method */
 	struct mgmt_stream sync, job;
+	struct ev_timer tidy;
 	bool connected;
 };
 
@@ -260,6 +264,16 @@ static void mgmt_stream_again(struct mgmt_stream *s)
 	ev_timer_after(&s->retry, wait);
 }
 
+/*
+ * A map leaves holes behind: its buffers lay between what lives on. Their pages go back to the
+ * system once the connections that it opened have settled.
+ */
+static void mgmt_client_on_tidy(struct ev_timer *t)
+{
+	(void)t;
+	malloc_trim(0);
+}
+
 static void mgmt_stream_sync_message(struct mgmt_client *c, struct slice msg)
 {
 	struct arena a;
@@ -275,6 +289,8 @@ static void mgmt_stream_sync_message(struct mgmt_client *c, struct slice msg)
 	else
 		c->conf.on_sync(c->conf.user, &r);
 	arena_fini(&a);
+	if (msg.n >= MGMT_TIDY_BYTES)
+		ev_timer_after(&c->tidy, MGMT_TIDY_AFTER);
 }
 
 static void mgmt_stream_message(struct grpc_call *call, struct slice msg)
@@ -477,6 +493,7 @@ struct mgmt_client *mgmt_client_new(struct ev_loop *l, const struct mgmt_client_
 	c->channel = grpc_channel_new(l, &cc);
 	mgmt_stream_init(&c->sync, c, false);
 	mgmt_stream_init(&c->job, c, true);
+	ev_timer_init(&c->tidy, l, mgmt_client_on_tidy);
 	return c;
 }
 
@@ -497,6 +514,7 @@ void mgmt_client_free(struct mgmt_client *c)
 		c->key_query->client = NULL;
 	ev_timer_fini(&c->sync.retry);
 	ev_timer_fini(&c->job.retry);
+	ev_timer_fini(&c->tidy);
 	grpc_channel_free(c->channel);
 	box_key_wipe(&c->box);
 	ev_defer_free(c->loop, c);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,8 +244,20 @@ static void linnetd_log_file(const struct svc_conf_strs *list, struct str *dst)
 		str_addf(dst, "%s%s", i > 0 ? "," : "", list->v[i]);
 }
 
+/*
+ * An agent is small and mostly idle: one heap for both threads, for the packet path allocates
+ * nothing, and what is large comes from the system and goes back to it, however often it did.
+ */
+static void linnetd_memory(void)
+{
+	(void)!mallopt(M_ARENA_MAX, 1);
+	(void)!mallopt(M_MMAP_THRESHOLD, 128 << 10);
+	(void)!mallopt(M_TRIM_THRESHOLD, 1 << 20); /* batches of a relay come and go */
+}
+
 int main(int argc, char **argv)
 {
+	linnetd_memory();
 	struct linnetd_conf conf;
 	struct linnetd d = { 0 };
 	struct svc_conf c;

@@ -49,13 +49,15 @@ struct ev_loop {
 	struct heap_node turn_limit; /* ev_loop_turn's own deadline, no timer behind it */
 	struct ev_jobs deferred;
 	struct ev_jobs running;
-	size_t nwork; /* jobs on worker threads */
-	uint8_t *scratch[3];
+	size_t nwork;     /* jobs on worker threads */
+	uint8_t *scratch; /* EV_SCRATCHES of them in one block, or null */
 	struct ev_slots slots;
 
 	pthread_mutex_t lock;
 	struct ev_jobs posted; /* under lock */
 };
+
+#define EV_SCRATCHES 3
 
 void ev_jobs_add(struct ev_jobs *j, void (*fn)(void *arg), void *arg);
 /* Runs what j holds at this moment, in order; `running` is the second array of the pair. */

@@ -180,8 +180,7 @@ void ev_loop_free(struct ev_loop *l)
 	free(l->running.v);
 	free(l->posted.v);
 	ev_slots_fini(&l->slots);
-	for (size_t i = 0; i < LN_COUNT(l->scratch); i++)
-		free(l->scratch[i]);
+	free(l->scratch);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
 }
@@ -209,10 +208,10 @@ void ev_loop_turn(struct ev_loop *l, ln_time max_wait)
 
 struct mslice ev_scratch(struct ev_loop *l, unsigned which)
 {
-	ln_assert(which < LN_COUNT(l->scratch));
-	if (l->scratch[which] == NULL)
-		l->scratch[which] = ln_alloc(EV_SCRATCH_SIZE);
-	return mslice_of(l->scratch[which], EV_SCRATCH_SIZE);
+	ln_assert(which < EV_SCRATCHES);
+	if (l->scratch == NULL) /* so large that only the pages in use take memory */
+		l->scratch = ln_calloc(EV_SCRATCHES, EV_SCRATCH_SIZE);
+	return mslice_of(l->scratch + which * EV_SCRATCH_SIZE, EV_SCRATCH_SIZE);
 }
 
 void ev_defer(struct ev_loop *l, void (*fn)(void *arg), void *arg)

@@ -50,6 +50,18 @@ static int open_all(struct uwg *u, const struct uwg_conf *conf, struct ln_fail *
 	return r < 0 ? ln_fail(f, r, "cannot start the tunnel: %s", ln_strerror(r)) : 0;
 }
 
+/* In one block, which is so large that only the pages in use take memory. */
+static void alloc_rooms(struct uwg *u)
+{
+	const size_t tx = UWG_TX_SLOTS * u->stride;
+	const size_t rx = (size_t)UWG_RX_MSGS * UWG_RX_ROOM;
+	u->rooms = ln_alloc(tx + rx + UWG_TUN_ROOM + WG_DEV_POLL_ROOM);
+	u->tx_room = u->rooms;
+	u->rx_room = u->tx_room + tx;
+	u->tun_room = u->rx_room + rx;
+	u->poll_room = u->tun_room + UWG_TUN_ROOM;
+}
+
 static void start_core(struct uwg *u, const struct uwg_conf *conf)
 {
 	struct wg_dev_conf c;
@@ -66,10 +78,7 @@ static void start_core(struct uwg *u, const struct uwg_conf *conf)
 	u->stats_due = LN_TIME_NEVER;
 	/* Room for the largest packet the interface can give, its header, padding and tag. */
 	u->stride = (conf->mtu + WG_MSG_DATA_OVERHEAD + WG_MSG_PAD + 63) / 64 * 64;
-	u->tun_room = ln_alloc(UWG_TUN_ROOM);
-	u->tx_room = ln_calloc(UWG_TX_SLOTS, u->stride);
-	u->rx_room = ln_calloc(UWG_RX_MSGS, UWG_RX_ROOM);
-	u->poll_room = ln_alloc(WG_DEV_POLL_ROOM);
+	alloc_rooms(u);
 	wg_merge_init(&u->merge, u->tun.udp);
 }
 
@@ -97,10 +106,7 @@ static void dispose(struct uwg *u)
 		close(u->wake);
 	if (u->epoll >= 0)
 		close(u->epoll);
-	free(u->tun_room);
-	free(u->tx_room);
-	free(u->rx_room);
-	free(u->poll_room);
+	free(u->rooms);
 	pthread_mutex_destroy(&u->mail_lock);
 	pthread_mutex_destroy(&u->stats_lock);
 	uwg_box_close(u->box);

@@ -206,9 +206,10 @@ struct uwg {
 	ln_time path_asked;   /* when the kernel was last asked about a path */
 	uint64_t shed; /* bytes received and not looked at, since the last copy of the statistics */
 	size_t stride; /* of tx_room */
-	uint8_t *tun_room;
+	uint8_t *rooms; /* the four below */
 	uint8_t *tx_room;
 	uint8_t *rx_room;
+	uint8_t *tun_room;
 	uint8_t *poll_room;
 	struct wg_tx tx[UWG_TX_SLOTS];
 	size_t ntx;
