@@ -3,8 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/crypto/ct.h"
-
+#include "src/agent/agent_login.h"
 #include "src/agent/agent_meta.h"
 #include "src/agent/agent_version.h"
 #include "src/agent/engine/engine.h"
@@ -13,25 +12,11 @@
 
 #define AGENT_BACKOFF_FIRST LN_SEC
 #define AGENT_BACKOFF_CAP (15 * LN_SEC)
-#define AGENT_LOGIN_RETRY_FIRST (500 * LN_MSEC)
-#define AGENT_LOGIN_RETRY_CAP (10 * LN_SEC)
-#define AGENT_LOGIN_LIMIT (2 * LN_MINUTE)
 
 struct agent_waiter {
 	struct list link;
 	agent_network_done_fn *done;
 	void *user;
-};
-
-/* The login helper of `login` and `up`, before the engine (spec management-protocol 3.2, 3.6). */
-struct agent_login {
-	agent_network_done_fn *done; /* null: none is going on */
-	void *user;
-	char setup_key[128];
-	char hostname[256];
-	bool registering;
-	ln_time give_up, retry;
-	struct ev_timer timer;
 };
 
 struct agent_network {
@@ -203,9 +188,10 @@ static struct mgmt_client *agent_network_mgmt(struct agent_network *n)
 	return n->mgmt;
 }
 
-static void agent_network_send_login(struct agent_network *n, const char *setup_key,
-				     const char *hostname, mgmt_client_login_fn *done)
+static void agent_network_send_login(void *user, const char *setup_key, const char *hostname,
+				     mgmt_client_login_fn *done, void *done_user)
 {
+	struct agent_network *n = user;
 	struct arena a;
 	arena_init(&a, (size_t)1 << 20);
 	struct mgmt_login_request m = {
@@ -216,19 +202,13 @@ static void agent_network_send_login(struct agent_network *n, const char *setup_
 		.ndns_labels = n->file->dns_labels.n,
 	};
 	agent_network_meta_named(n, hostname, &a, &m.meta);
-	mgmt_client_login(agent_network_mgmt(n), &m, done, n);
+	mgmt_client_login(agent_network_mgmt(n), &m, done, done_user);
 	arena_fini(&a);
 }
 
-/* --- login, before the engine ------------------------------------------------------------------*/
-
-static void agent_login_end(struct agent_network *n, enum grpc_status status, const char *text)
+static void agent_network_on_login_end(void *user, enum grpc_status status)
 {
-	agent_network_done_fn *done = n->login.done;
-	void *user = n->login.user;
-	n->login.done = NULL;
-	ev_timer_stop(&n->login.timer);
-	ct_wipe(n->login.setup_key, sizeof(n->login.setup_key));
+	struct agent_network *n = user;
 	if (status == GRPC_OK) {
 		if (!n->up)
 			agent_network_set_state(n, AGENT_IDLE);
@@ -239,76 +219,12 @@ static void agent_login_end(struct agent_network *n, enum grpc_status status, co
 	}
 	if (n->up && n->engine == NULL)
 		ev_timer_after(&n->retry, 0); /* the connect loop stood aside */
-	if (done != NULL)
-		done(user, status, text);
-}
-
-static void agent_login_send(struct agent_network *n);
-
-/* True for what another try may change. */
-static bool agent_login_transient(enum grpc_status s)
-{
-	return s == GRPC_UNAVAILABLE || s == GRPC_DEADLINE_EXCEEDED || s == GRPC_CANCELLED ||
-	       s == GRPC_INTERNAL || s == GRPC_RESOURCE_EXHAUSTED || s == GRPC_UNKNOWN ||
-	       s == GRPC_ABORTED;
-}
-
-static void agent_login_reply(void *user, enum grpc_status status, const char *text,
-			      const struct mgmt_login_response *response)
-{
-	struct agent_network *n = user;
-	struct agent_login *l = &n->login;
-	if (l->done == NULL)
-		return;
-	/* "Who are you" to the login without a key is the invitation to register. */
-	if (status == GRPC_PERMISSION_DENIED && !l->registering && l->setup_key[0] != '\0') {
-		l->registering = true;
-		agent_login_send(n);
-		return;
-	}
-	if (agent_login_transient(status) && ev_now() + l->retry < l->give_up) {
-		log_debug("agent", "login will be tried again", LOG_STR("why", text));
-		ev_timer_after(&l->timer, rng_below64(ev_rng(), l->retry) + l->retry / 2);
-		l->retry = ln_time_min(l->retry * 3 / 2, AGENT_LOGIN_RETRY_CAP);
-		return;
-	}
-	char why[320];
-	(void)snprintf(why, sizeof(why), "%.300s", text);
-	if (status == GRPC_PERMISSION_DENIED && l->setup_key[0] == '\0')
-		(void)snprintf(why, sizeof(why),
-			       "this peer is not registered (%.200s): a setup key is needed", text);
-	if (status == GRPC_OK)
-		log_info("agent", l->registering ? "registered" : "logged in",
-			 LOG_STR("profile", n->profile.name));
-	agent_login_end(n, status, why);
-}
-
-static void agent_login_send(struct agent_network *n)
-{
-	struct agent_login *l = &n->login;
-	agent_network_send_login(n, l->registering ? l->setup_key : "", l->hostname,
-				 agent_login_reply);
-}
-
-static void agent_login_again(struct ev_timer *t)
-{
-	agent_login_send(ln_container(t, struct agent_network, login.timer));
 }
 
 void agent_network_login(struct agent_network *n, const char *setup_key, const char *hostname,
 			 agent_network_done_fn *done, void *user)
 {
-	struct agent_login *l = &n->login;
-	if (l->done != NULL)
-		agent_login_end(n, GRPC_CANCELLED, "another login began");
-	l->done = done;
-	l->user = user;
-	(void)snprintf(l->setup_key, sizeof(l->setup_key), "%s", setup_key);
-	(void)snprintf(l->hostname, sizeof(l->hostname), "%s", hostname);
-	l->registering = false;
-	l->retry = AGENT_LOGIN_RETRY_FIRST;
-	l->give_up = ev_now() + AGENT_LOGIN_LIMIT;
-	agent_login_send(n);
+	agent_login_begin(&n->login, setup_key, hostname, done, user);
 }
 
 /* --- the connect loop --------------------------------------------------------------------------*/
@@ -453,10 +369,10 @@ static void agent_network_pass(struct ev_timer *t)
 		n->restart_due = false;
 		agent_network_stop_engine(n);
 	}
-	if (!n->up || n->engine != NULL || n->login.done != NULL)
+	if (!n->up || n->engine != NULL || agent_login_going(&n->login))
 		return;
 	agent_network_set_state(n, AGENT_CONNECTING);
-	agent_network_send_login(n, "", "", agent_network_on_login);
+	agent_network_send_login(n, "", "", agent_network_on_login, n);
 }
 
 static void agent_network_restart(struct agent_network *n, const char *why)
@@ -486,8 +402,7 @@ static void agent_logout_end(struct agent_network *n, enum grpc_status status, c
 int agent_network_down(struct agent_network *n)
 {
 	agent_logout_end(n, GRPC_CANCELLED, "the network went down");
-	if (n->login.done != NULL)
-		agent_login_end(n, GRPC_CANCELLED, "the network went down");
+	agent_login_cancel(&n->login, "the network went down");
 	if (!n->up)
 		return LN_E_STATE;
 	n->up = false;
@@ -552,7 +467,13 @@ int agent_network_new(const struct agent_network_conf *conf, const struct agent_
 	(void)snprintf(n->table_wanted, sizeof(n->table_wanted), "%s", conf->filter_table);
 	list_init(&n->waiters);
 	ev_timer_init(&n->retry, conf->loop, agent_network_pass);
-	ev_timer_init(&n->login.timer, conf->loop, agent_login_again);
+	agent_login_init(&n->login, conf->loop,
+			 &(struct agent_login_conf){
+				 .send = agent_network_send_login,
+				 .ended = agent_network_on_login_end,
+				 .profile = n->profile.name,
+				 .user = n,
+			 });
 	*ret = n;
 	return 0;
 }
@@ -565,7 +486,7 @@ void agent_network_free(struct agent_network *n)
 	agent_network_wake(n, GRPC_CANCELLED, "the agent is stopping");
 	mgmt_client_free(n->mgmt);
 	ev_timer_fini(&n->retry);
-	ev_timer_fini(&n->login.timer);
+	agent_login_fini(&n->login);
 	agent_conf_free(n->file);
 	ev_defer_free(n->conf.loop, n);
 }
