@@ -40,6 +40,7 @@ struct relay_hub *relay_hub_new(const struct relay_hub_conf *conf)
 	map_init(&h->topics, rng_u64(conf->rng), rng_u64(conf->rng));
 	map_init(&h->subs, rng_u64(conf->rng), rng_u64(conf->rng));
 	/* A reserve of a quarter for what is not Transport: newcomers get their answer. */
+	relay_links_init(h);
 	relay_pool_init(&h->pool, h->conf.max_memory + h->conf.max_memory / 4);
 	h->transport_chunks = h->pool.max_used - h->pool.max_used / 5;
 	return h;
@@ -60,6 +61,7 @@ void relay_hub_free(struct relay_hub *h)
 	if (h == NULL)
 		return;
 	ln_assert(h->npeers == 0);
+	relay_links_fini(h);
 	relay_hub_set_keys(h, h->keys, 0);
 	free(h->keys);
 	free(h->instance_url);
@@ -117,6 +119,7 @@ static void leave(struct relay_hub *h, struct relay_hub_peer *p, bool replaced)
 		return;
 	t->peer = NULL;
 	if (!replaced) {
+		relay_links_left(h, t);
 		relay_subs_offline(h, t);
 		relay_subs_release(h, t);
 	}
@@ -137,6 +140,12 @@ static void close_peer(struct relay_hub *h, struct relay_hub_peer *p, enum relay
 void relay_hub_close(struct relay_hub *h, struct relay_hub_peer *p, enum relay_hub_reason why)
 {
 	close_peer(h, p, why, false);
+}
+
+void relay_hub_replace(struct relay_hub *h, struct relay_topic *t)
+{
+	h->counters.replaced++;
+	close_peer(h, t->peer, RELAY_HUB_REPLACED, true);
 }
 
 void relay_hub_remove(struct relay_hub *h, struct relay_hub_peer *p)
@@ -197,6 +206,22 @@ static bool admits(const struct relay_hub *h, const struct relay_hub_peer *to, s
 	return !to->blocked || relay_queue_flow(&to->out, flow) + n <= 2 * (most - to->out.bytes);
 }
 
+uint8_t *relay_hub_transport(struct relay_hub *h, struct relay_hub_peer *to, size_t n,
+			     unsigned flow, int *said)
+{
+	uint8_t *at =
+		admits(h, to, n + RELAY_HUB_FRAME_MAX, flow) ? add_framed(h, to, n, flow) : NULL;
+	if (at == NULL) {
+		h->counters.dropped++;
+		return NULL;
+	}
+	h->counters.sent++;
+	h->counters.sent_bytes += n;
+	if (!to->blocked && to->out.bytes >= FLUSH_AT)
+		*said |= RELAY_HUB_FLUSH;
+	return at;
+}
+
 size_t relay_hub_view(const struct relay_hub_peer *p, struct slice *dst, size_t max)
 {
 	return relay_queue_view(&p->out, dst, max);
@@ -237,26 +262,22 @@ static int forward(struct relay_hub *h, struct relay_hub_peer *from, ln_time now
 	h->counters.received_bytes += msg.n;
 	from->last_transport = now;
 	struct relay_topic *t = destination(h, from, msg.p + RELAY_HEADER);
+	if (t != NULL && t->link != NULL)
+		return relay_links_forward(h, from, t, msg);
 	if (t == NULL || t->peer == NULL) {
 		h->counters.unknown++;
 		return 0;
 	}
-	struct relay_hub_peer *to = t->peer;
-	uint8_t *at = admits(h, to, msg.n + RELAY_HUB_FRAME_MAX, from->flow)
-			      ? add_framed(h, to, msg.n, from->flow)
-			      : NULL;
-	if (at == NULL) {
-		h->counters.dropped++;
+	int said = 0;
+	uint8_t *at = relay_hub_transport(h, t->peer, msg.n, from->flow, &said);
+	if (at == NULL)
 		return 0;
-	}
 	/* Spec relay 6: to the receiver the id is the sender's. */
 	memcpy(at, msg.p, RELAY_HEADER);
 	memcpy(at + RELAY_HEADER, from->topic->id.b, RELAY_ID_LEN);
 	memcpy(at + RELAY_TRANSPORT_HEADER, msg.p + RELAY_TRANSPORT_HEADER,
 	       msg.n - RELAY_TRANSPORT_HEADER);
-	h->counters.sent++;
-	h->counters.sent_bytes += msg.n;
-	return !to->blocked && to->out.bytes >= FLUSH_AT ? RELAY_HUB_FLUSH : 0;
+	return said;
 }
 
 static void send_auth_response(struct relay_hub *h, struct relay_hub_peer *p)
@@ -305,12 +326,11 @@ static int hello(struct relay_hub *h, struct relay_hub_peer *p, ln_time now, ln_
 	if (p->state != RELAY_HUB_READY)
 		return 0;
 	struct relay_topic *t = relay_subs_get(h, &auth.id);
-	if (t->peer != NULL) {
-		h->counters.replaced++;
-		close_peer(h, t->peer, RELAY_HUB_REPLACED, true);
-	}
+	if (t->peer != NULL)
+		relay_hub_replace(h, t);
 	t->peer = p;
 	p->topic = t;
+	relay_links_joined(h, t, now);
 	relay_subs_online(h, t);
 	return RELAY_HUB_JOINED;
 }

@@ -38,6 +38,10 @@ struct relay_hub_conf {
 	size_t max_memory;         /* bytes waiting for all of them; 0 = 256 MiB */
 	size_t max_subscriptions;  /* of one connection; more are ignored; 0 = 20,000 */
 	unsigned health_threshold; /* looks without an answer; 0 = 1 */
+	/* One of several hubs that are one relay (relay_links.h). The limits above are this hub's.
+	 */
+	unsigned shard;   /* 0 to nshards - 1 */
+	unsigned nshards; /* at most RELAY_LINKS_MAX; 0 = 1 */
 	const struct ln_rng *rng;
 };
 

@@ -4,6 +4,7 @@
 #include "lib/base/list.h"
 #include "lib/base/map.h"
 #include "lib/relay/relay_hub.h"
+#include "lib/relay/relay_links.h"
 #include "lib/relay/relay_queue.h"
 
 enum relay_hub_state {
@@ -16,7 +17,9 @@ enum relay_hub_state {
 struct relay_topic {
 	struct map_node node;
 	struct relay_id id;
-	struct relay_hub_peer *peer; /* null: offline */
+	struct relay_hub_peer *peer; /* null: not at this hub */
+	struct relay_link *link;     /* to the hub where it is; null: ours, or offline */
+	uint64_t stamp;              /* of the connection that has the id; among several hubs */
 	struct list subs;
 };
 
@@ -42,6 +45,19 @@ struct relay_sub {
 	struct relay_hub_peer *peer;
 	uint8_t news; /* enum relay_news: the last state not told yet */
 	bool want_online;
+};
+
+/* Another hub of the same relay, as this one sees it. */
+struct relay_link {
+	unsigned shard;
+	struct relay_queue out; /* records for it (relay_links.c) */
+	size_t waiting;         /* bytes it had not fetched when we last looked */
+	bool behind;
+	uint32_t flow[RELAY_QUEUE_FLOWS]; /* bytes of each while it is behind */
+	uint64_t seen;                    /* stamp of the last connection it told us */
+	/* The last destination of what comes from there. */
+	struct relay_topic *last;
+	uint64_t last_epoch;
 };
 
 struct relay_hub_peer {
@@ -85,6 +101,10 @@ struct relay_hub {
 	uint64_t epoch; /* counts freed topics: cached ones of before are not looked at */
 	bool draining;
 	struct relay_hub_counters counters;
+	unsigned nshards;
+	struct relay_link *links; /* nshards of them, our own unused; null: alone */
+	size_t link_max;          /* bytes that may wait for one of them */
+	uint64_t last_stamp;
 };
 
 /* --- relay_hub.c ------------------------------------------------------------------------------*/
@@ -93,10 +113,31 @@ void relay_hub_touch(struct relay_hub *h, struct relay_hub_peer *p); /* poll wil
 /* Room for one control message of n bytes, framed; null: it has been closed as stalled. */
 uint8_t *relay_hub_control(struct relay_hub *h, struct relay_hub_peer *p, size_t n);
 
+/* Takes the place of whoever has the id of t here. */
+void relay_hub_replace(struct relay_hub *h, struct relay_topic *t);
+/*
+ * Room for a Transport message of n bytes in the queue of a peer; null: it is behind, and that was
+ * counted. *said: what relay_hub_input() says.
+ */
+uint8_t *relay_hub_transport(struct relay_hub *h, struct relay_hub_peer *to, size_t n,
+			     unsigned flow, int *said);
+
+/* --- relay_links.c ----------------------------------------------------------------------------*/
+
+void relay_links_init(struct relay_hub *h);
+void relay_links_fini(struct relay_hub *h);
+/* A peer of ours has the id now, or no longer. */
+void relay_links_joined(struct relay_hub *h, struct relay_topic *t, ln_time now);
+void relay_links_left(struct relay_hub *h, struct relay_topic *t);
+/* A Transport message of a peer of ours for an id elsewhere. enum relay_hub_said. */
+int relay_links_forward(struct relay_hub *h, const struct relay_hub_peer *from,
+			const struct relay_topic *t, struct slice msg);
+
 /* --- relay_subs.c -----------------------------------------------------------------------------*/
 
 struct relay_topic *relay_subs_find(const struct relay_hub *h, const struct relay_id *id);
 struct relay_topic *relay_subs_get(struct relay_hub *h, const struct relay_id *id);
+bool relay_subs_is_online(const struct relay_topic *t);
 void relay_subs_release(struct relay_hub *h, struct relay_topic *t); /* frees it when unused */
 void relay_subs_add(struct relay_hub *h, struct relay_hub_peer *p, struct slice msg);
 void relay_subs_remove(struct relay_hub *h, struct relay_hub_peer *p, struct slice msg);

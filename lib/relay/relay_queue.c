@@ -31,8 +31,6 @@ void relay_pool_fini(struct relay_pool *p)
 static struct relay_chunk *take(struct relay_pool *p)
 {
 	struct relay_chunk *c = p->spare;
-	if (p->nused >= p->max_used)
-		return NULL;
 	if (c != NULL) {
 		p->spare = c->next;
 		p->nspare--;
@@ -59,14 +57,17 @@ static void give(struct relay_pool *p, struct relay_chunk *c)
 	p->nspare++;
 }
 
-uint8_t *relay_queue_add(struct relay_pool *p, struct relay_queue *q, size_t n, unsigned flow)
+static bool fits(const struct relay_queue *q, size_t n)
+{
+	return q->tail != NULL && RELAY_QUEUE_CHUNK - q->tail->end >= n;
+}
+
+static uint8_t *add(struct relay_pool *p, struct relay_queue *q, size_t n, unsigned flow)
 {
 	struct relay_chunk *c = q->tail;
 	ln_assert(n <= RELAY_QUEUE_CHUNK && flow < RELAY_QUEUE_FLOWS);
-	if (c == NULL || RELAY_QUEUE_CHUNK - c->end < n) {
+	if (!fits(q, n)) {
 		c = take(p);
-		if (c == NULL)
-			return NULL;
 		if (q->tail != NULL)
 			q->tail->next = c;
 		else
@@ -78,6 +79,16 @@ uint8_t *relay_queue_add(struct relay_pool *p, struct relay_queue *q, size_t n, 
 	c->flow[flow] = (uint16_t)(c->flow[flow] + n);
 	q->bytes += n;
 	return at;
+}
+
+uint8_t *relay_queue_add(struct relay_pool *p, struct relay_queue *q, size_t n, unsigned flow)
+{
+	return fits(q, n) || p->nused < p->max_used ? add(p, q, n, flow) : NULL;
+}
+
+uint8_t *relay_queue_must_add(struct relay_pool *p, struct relay_queue *q, size_t n)
+{
+	return add(p, q, n, 0);
 }
 
 size_t relay_queue_view(const struct relay_queue *q, struct slice *dst, size_t max)
@@ -109,6 +120,37 @@ void relay_queue_drop(struct relay_pool *p, struct relay_queue *q, size_t n)
 void relay_queue_clear(struct relay_pool *p, struct relay_queue *q)
 {
 	relay_queue_drop(p, q, q->bytes);
+}
+
+static size_t chunks(const struct relay_queue *q)
+{
+	size_t n = 0;
+	for (const struct relay_chunk *c = q->head; c != NULL; c = c->next)
+		n++;
+	return n;
+}
+
+void relay_queue_leave(struct relay_pool *p, const struct relay_queue *q)
+{
+	p->nused -= chunks(q);
+}
+
+void relay_queue_enter(struct relay_pool *p, const struct relay_queue *q)
+{
+	p->nused += chunks(q);
+}
+
+void relay_queue_join(struct relay_queue *dst, struct relay_queue *q)
+{
+	if (q->head == NULL)
+		return;
+	if (dst->tail != NULL)
+		dst->tail->next = q->head;
+	else
+		dst->head = q->head;
+	dst->tail = q->tail;
+	dst->bytes += q->bytes;
+	*q = (struct relay_queue){ .bytes = 0 };
 }
 
 size_t relay_queue_flow(const struct relay_queue *q, unsigned flow)

@@ -28,9 +28,14 @@ struct relay_topic *relay_subs_get(struct relay_hub *h, const struct relay_id *i
 	return t;
 }
 
+bool relay_subs_is_online(const struct relay_topic *t)
+{
+	return t->peer != NULL || t->link != NULL;
+}
+
 void relay_subs_release(struct relay_hub *h, struct relay_topic *t)
 {
-	if (t->peer != NULL || !list_empty(&t->subs))
+	if (relay_subs_is_online(t) || !list_empty(&t->subs))
 		return;
 	map_remove(&h->topics, &t->node);
 	h->epoch++;
@@ -102,7 +107,7 @@ void relay_subs_add(struct relay_hub *h, struct relay_hub_peer *p, struct slice 
 			return;
 		s->want_online = true;
 		/* The answer is the present state; older news that waits is void. */
-		if (s->topic->peer != NULL) {
+		if (relay_subs_is_online(s->topic)) {
 			set_news(h, s, RELAY_NEWS_ONLINE);
 		} else {
 			s->news = RELAY_NEWS_NONE;
