@@ -17,6 +17,14 @@ static const ln_time peer_guard_early[] = { 300 * LN_MSEC, 700 * LN_MSEC, 1500 *
 /* One of ours that was heard lately is asked more often: what is between us may end any moment. */
 #define PEER_GUARD_NEAR (15 * LN_MINUTE)
 #define PEER_GUARD_CAP_NEAR (20 * LN_SEC)
+/*
+ * So many offers found nobody. Whoever comes back offers first (spec 5.4), so ours need not be
+ * many: an account of thousands has hundreds that are switched off.
+ */
+#define PEER_GUARD_ALONE 10
+#define PEER_GUARD_CAP_ALONE (5 * LN_MINUTE)
+/* The offers of a large account leave, and are answered, together: one packet for several. */
+#define PEER_GUARD_TOGETHER (500 * LN_MSEC)
 /* A relay connection being opened needs no further offer for so long. */
 #define PEER_GUARD_OPENING (3 * LN_SEC)
 
@@ -60,8 +68,18 @@ static ln_time peer_guard_next(struct peer_conn *p, ln_time now)
 	ln_time t = p->guard_interval, cap = p->guard_cap;
 	if (p->remote_level != 0 && now - p->heard_at < PEER_GUARD_NEAR)
 		cap = ln_time_min(cap, PEER_GUARD_CAP_NEAR);
+	if (p->unanswered >= PEER_GUARD_ALONE)
+		cap = PEER_GUARD_CAP_ALONE;
 	p->guard_interval = ln_time_min(t * 2, cap);
 	return ln_time_min(t, cap);
+}
+
+/* Short intervals are kept as they are. */
+static ln_time peer_guard_round(ln_time at, ln_time interval)
+{
+	if (interval < PEER_GUARD_CAP_NEAR)
+		return at;
+	return (at + PEER_GUARD_TOGETHER - 1) / PEER_GUARD_TOGETHER * PEER_GUARD_TOGETHER;
 }
 
 static ln_time peer_guard_relayed(const struct peer_conn *p, ln_time now)
@@ -105,5 +123,5 @@ void peer_guard_run(struct peer_conn *p, ln_time now)
 		if (p->guard_tries >= PEER_GUARD_TRIES)
 			next = peer_guard_relayed(p, now);
 	}
-	p->guard_at = now + peer_guard_jitter(p, next);
+	p->guard_at = peer_guard_round(now + peer_guard_jitter(p, next), next);
 }

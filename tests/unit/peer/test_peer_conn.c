@@ -57,7 +57,7 @@ static void test_guard(void **state)
 	w.side[1].deaf_signal = true;
 	w.side[0].deaf_signal = true;
 	ln_time start = w.now;
-	pair_run(&w, start + 300 * LN_SEC);
+	pair_run(&w, start + 40 * LN_MINUTE);
 	const struct pair_side *s = &w.side[0];
 	ln_time at[32];
 	unsigned n = 0;
@@ -71,8 +71,22 @@ static void test_guard(void **state)
 	for (unsigned i = 0; i < LN_COUNT(gaps); i++)
 		assert_in_range(at[i + 2] - at[i + 1], gaps[i] * LN_MSEC,
 				gaps[i] * LN_MSEC * 6 / 5 + 1);
-	for (unsigned i = 8; i < n; i++)
-		assert_in_range(at[i] - at[i - 1], 30 * LN_SEC, 54 * LN_SEC);
+	/* The cap, drawn once; and from the tenth offer that finds nobody, ever longer. */
+	const ln_time cap = 45 * LN_SEC, last = 5 * LN_MINUTE, rounded = 500 * LN_MSEC;
+	for (unsigned i = 8; i < 12; i++)
+		assert_in_range(at[i] - at[i - 1], 30 * LN_SEC, cap * 6 / 5 + rounded);
+	assert_in_range(at[12] - at[11], 60 * LN_SEC, 2 * cap * 6 / 5 + rounded);
+	for (unsigned i = 15; i < n; i++)
+		assert_in_range(at[i] - at[i - 1], last, last * 6 / 5 + rounded);
+	assert_in_range(n, 17, 22);
+	/* The other side is back: it is heard at once, and so are we. */
+	unsigned before = pair_count(s, SIGNAL_OFFER);
+	w.side[1].deaf_signal = w.side[0].deaf_signal = false;
+	peer_conn_reset_guard(w.side[1].conn, w.now, true);
+	pair_run(&w, w.now + 3 * LN_SEC);
+	assert_int_equal(peer_conn_state(w.side[0].conn), PEER_CONNECTED);
+	assert_int_equal(peer_conn_state(w.side[1].conn), PEER_CONNECTED);
+	assert_true(pair_count(s, SIGNAL_OFFER) - before <= 2);
 	/* The same session all the time: a repetition, not a new negotiation. */
 	for (unsigned i = 0; i < s->nlog; i++)
 		if (s->log[i].type == SIGNAL_OFFER)
