@@ -97,6 +97,14 @@ struct daemon_relay_state { /* relays and, first, STUN servers */
 	const char *transport;
 };
 
+struct daemon_path_state { /* ours: one way to a peer */
+	const char *kind;  /* P2P Relayed */
+	const char *local, *remote;
+	bool used;
+	ln_time rtt, variation; /* 0 unknown */
+	int32_t checks, checks_lost;
+};
+
 struct daemon_peer_state {
 	const char *ip, *ipv6, *key, *fqdn;
 	const char *status; /* Idle Connecting Connected */
@@ -114,6 +122,8 @@ struct daemon_peer_state {
 	const char *reason; /* ours, field 1001: one sentence why not connected, or how */
 	/* Ours: of the path in use, about the last minute or two. */
 	int32_t checks, checks_lost;
+	const struct daemon_path_state *paths; /* ours */
+	size_t npaths;
 };
 
 struct daemon_kv {

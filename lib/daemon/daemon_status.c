@@ -42,6 +42,25 @@ void daemon_status_request_write(struct str *dst, const struct daemon_status_req
 
 /* --- reading a status ------------------------------------------------------------------------- */
 
+static void paths_read(struct proto_reader *r, const Daemon__PeerState *in,
+		       struct daemon_peer_state *out)
+{
+	struct daemon_path_state *v = proto_room(r, in->n_paths, sizeof(*v));
+	for (size_t i = 0; v != NULL && i < in->n_paths; i++) {
+		const Daemon__PathState *s = in->paths[i];
+		v[i].kind = proto_str(r, s->kind);
+		v[i].local = proto_str(r, s->local);
+		v[i].remote = proto_str(r, s->remote);
+		v[i].used = s->used;
+		v[i].rtt = proto_span(s->rtt);
+		v[i].variation = proto_span(s->variation);
+		v[i].checks = s->checks;
+		v[i].checks_lost = s->checkslost;
+	}
+	out->paths = v;
+	out->npaths = v != NULL ? in->n_paths : 0;
+}
+
 static void peer_read(struct proto_reader *r, const Daemon__PeerState *in,
 		      struct daemon_peer_state *out)
 {
@@ -67,6 +86,7 @@ static void peer_read(struct proto_reader *r, const Daemon__PeerState *in,
 	out->reason = proto_str(r, in->reason);
 	out->checks = in->checks;
 	out->checks_lost = in->checkslost;
+	paths_read(r, in, out);
 }
 
 static void relays_read(struct proto_reader *r, const Daemon__FullStatus *in,
@@ -217,6 +237,26 @@ static Google__Protobuf__Timestamp *moment(struct proto_writer *w, ln_wall at)
 	return at == 0 ? NULL : proto_timestamp(w, at);
 }
 
+static void paths_write(struct proto_writer *w, const struct daemon_peer_state *in,
+			Daemon__PeerState *out)
+{
+	out->n_paths = in->npaths;
+	out->paths = proto_array(w, in->npaths, sizeof(*out->paths));
+	for (size_t i = 0; i < in->npaths; i++) {
+		const struct daemon_path_state *p = &in->paths[i];
+		Daemon__PathState *s = proto_new(w, &daemon__path_state__descriptor);
+		s->kind = proto_text(p->kind);
+		s->local = proto_text(p->local);
+		s->remote = proto_text(p->remote);
+		s->used = p->used;
+		s->rtt = p->rtt != 0 ? proto_duration(w, p->rtt) : NULL;
+		s->variation = p->variation != 0 ? proto_duration(w, p->variation) : NULL;
+		s->checks = p->checks;
+		s->checkslost = p->checks_lost;
+		out->paths[i] = s;
+	}
+}
+
 static Daemon__PeerState *peer_write(struct proto_writer *w, const struct daemon_peer_state *in)
 {
 	Daemon__PeerState *out = proto_new(w, &daemon__peer_state__descriptor);
@@ -242,6 +282,7 @@ static Daemon__PeerState *peer_write(struct proto_writer *w, const struct daemon
 	out->reason = proto_text(in->reason);
 	out->checks = in->checks;
 	out->checkslost = in->checks_lost;
+	paths_write(w, in, out);
 	return out;
 }
 

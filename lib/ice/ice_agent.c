@@ -44,7 +44,8 @@ struct ice_agent *ice_agent_new(const struct ice_agent_conf *conf, const struct 
 	a->rng = *rng;
 	a->controlling = conf->controlling;
 	a->selected = ICE_NONE;
-	a->nominee = ICE_NONE;
+	a->nominee = a->wanted = a->compared = ICE_NONE;
+	a->alt_at = LN_TIME_NEVER;
 	a->next_nomination = LN_TIME_NEVER;
 	rng_fill(rng, &a->tie_breaker, sizeof(a->tie_breaker));
 	rng_fill(rng, a->tid_prefix, sizeof(a->tid_prefix));
@@ -190,7 +191,8 @@ static size_t oldest_idle_prflx(const struct ice_agent *a)
 	size_t oldest = ICE_NONE;
 	for (size_t i = 0; i < a->npairs; i++) {
 		const struct ice_pair *p = &a->pairs[i];
-		if (p->remote.type != ICE_CAND_PRFLX || i == a->selected || i == a->nominee)
+		if (p->remote.type != ICE_CAND_PRFLX || i == a->selected || i == a->nominee ||
+		    i == a->wanted || i == a->compared)
 			continue;
 		if (oldest == ICE_NONE || p->last_received < a->pairs[oldest].last_received)
 			oldest = i;
@@ -369,6 +371,7 @@ void ice_agent_report(const struct ice_agent *a, struct ice_report *ret)
 		const struct ice_pair *p = &a->pairs[a->selected];
 		ice_agent_pair_info(a, p, &r.pair);
 		r.last_received = p->last_received;
+		r.quality = p->quality;
 		r.asked_at = p->awaiting ? p->asked_at : 0;
 	}
 	*ret = r;

@@ -20,6 +20,7 @@
 #include "lib/base/slice.h"
 #include "lib/base/time.h"
 #include "lib/ice/ice_cand.h"
+#include "lib/ice/ice_quality.h"
 
 enum ice_state {
 	ICE_NEW,
@@ -40,6 +41,7 @@ struct ice_agent_conf {
 	ln_time wait_prflx;  /* 0 = 1000 ms */
 	ln_time wait_relay;  /* 0 = 2000 ms */
 	unsigned max_remote; /* 0 = 64 remote candidates */
+	bool renominate;     /* the other side understands ice_agent_renominate() */
 	/* Overlay networks: no check is sent there and none is accepted from there (spec 4.5). */
 	struct ip_prefix overlay[4];
 	unsigned noverlay;
@@ -77,9 +79,15 @@ struct ice_report {
 	bool selected;
 	struct ice_pair_info pair; /* when selected: current, rtt refreshed by keepalives */
 	unsigned keepalives_sent, keepalives_lost;
-	unsigned recent_sent, recent_lost; /* of those, about the last two minutes */
-	ln_time last_received;             /* any accepted message on the selected pair */
-	ln_time asked_at; /* the first unanswered check on it; 0 all are answered */
+	struct ice_quality quality; /* of the selected pair */
+	ln_time last_received;      /* any accepted message on the selected pair */
+	ln_time asked_at;           /* the first unanswered check on it; 0 all are answered */
+};
+
+struct ice_way {
+	struct ice_pair_info pair;
+	struct ice_quality quality;
+	bool selected;
 };
 
 struct ice_agent;
@@ -104,6 +112,20 @@ int ice_agent_input(struct ice_agent *a, ln_time now, const struct ip_ep *from, 
 /* One output at a time; false when there is none. buf must hold 1,280 bytes. */
 bool ice_agent_poll(struct ice_agent *a, ln_time now, struct mslice buf, struct ice_out *out);
 ln_time ice_agent_deadline(const struct ice_agent *a);
+
+/*
+ * A connected agent gives every fifth check to other pairs that have answered, and now and then to
+ * one that has not; with a pair to compare, every other one to that. Null ends it. LN_E_NOTFOUND.
+ */
+int ice_agent_compare(struct ice_agent *a, ln_time now, const struct ip_ep *remote);
+/*
+ * The controlling side, with conf.renominate: leaves the selected pair for this one, as soon as the
+ * other side has confirmed it; both then have ICE_OUT_SELECTED. LN_E_STATE (another change is under
+ * way, or we may not), LN_E_NOTFOUND (no such pair, or it has never answered).
+ */
+int ice_agent_renominate(struct ice_agent *a, ln_time now, const struct ip_ep *remote);
+/* The selected pair, then the others that have answered; their number. 0 unless connected. */
+size_t ice_agent_ways(const struct ice_agent *a, struct ice_way *dst, size_t max);
 
 enum ice_state ice_agent_state(const struct ice_agent *a);
 void ice_agent_report(const struct ice_agent *a, struct ice_report *ret);

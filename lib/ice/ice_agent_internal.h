@@ -2,7 +2,7 @@
 /*
  * The body of struct ice_agent, for its files only: ice_agent.c (life, candidates, reports),
  * ice_schedule.c (when which pair is checked; outputs), ice_input.c (what a datagram means),
- * ice_select.c (nomination, selection, the end).
+ * ice_select.c (nomination, selection, the end), ice_alt.c (the other pairs of a connected agent).
  */
 #include "lib/ice/ice_agent.h"
 #include "lib/ice/ice_check.h"
@@ -47,8 +47,14 @@ struct ice_agent {
 	struct ice_pair *pairs;
 	size_t npairs;
 	size_t cap_pairs;
-	size_t selected; /* index of a pair, or ICE_NONE */
-	size_t nominee;  /* controlling: the pair being nominated */
+	size_t selected;     /* index of a pair, or ICE_NONE */
+	size_t nominee;      /* controlling: the pair being nominated */
+	size_t wanted;       /* controlled: the pair of the newest numbered nomination */
+	uint32_t nomination; /* its number, or of our last one */
+	size_t compared;     /* with the selected pair; ICE_NONE */
+	ln_time alt_at;      /* the next check of another pair; NEVER before a pair is selected */
+	unsigned nalt;
+	bool postponed; /* the selected pair's check, for the sake of another pair */
 	ln_time nominated_at;
 	ln_time next_nomination;     /* when the best pair's acceptance wait ends; NEVER */
 	ln_time sent_at[ICE_BUDGET]; /* of the last checks, a ring */
@@ -86,6 +92,19 @@ void ice_agent_pair_info(const struct ice_agent *a, const struct ice_pair *p,
 /* ice_input.c: a valid request from a peer whose credentials are known. */
 void ice_input_note_request(struct ice_agent *a, ln_time now, const struct ip_ep *from,
 			    const char *cid, bool nominate);
+
+/* ice_alt.c */
+void ice_alt_start(struct ice_agent *a, ln_time now); /* a pair was selected */
+/* The other side has checked another pair than the selected one. */
+void ice_alt_heard(struct ice_agent *a, ln_time now);
+/* Whether the selected pair's check makes way now for one of another pair, which is triggered. */
+bool ice_alt_take(struct ice_agent *a, ln_time now);
+void ice_alt_tick(struct ice_agent *a, ln_time now);
+ln_time ice_alt_deadline(const struct ice_agent *a);
+/* Controlling: a nominating check of a connected agent was answered. */
+void ice_alt_answered(struct ice_agent *a, ln_time now, size_t i);
+/* Controlled: a numbered nomination; only a greater number than before counts. */
+void ice_alt_nominated(struct ice_agent *a, ln_time now, size_t i, uint32_t nomination);
 
 /* ice_select.c */
 void ice_select_pair(struct ice_agent *a, ln_time now, size_t i);

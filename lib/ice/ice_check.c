@@ -37,6 +37,8 @@ struct slice ice_check_write_request(struct mslice buf, const struct stun_tid *t
 	stun_msg_add_u64(&w, c->controlling ? STUN_ATTR_ICE_CONTROLLING : STUN_ATTR_ICE_CONTROLLED,
 			 c->tie_breaker);
 	stun_msg_add_u32(&w, STUN_ATTR_PRIORITY, c->priority);
+	if (c->nomination != 0)
+		stun_msg_add_u32(&w, STUN_ATTR_NOMINATION, c->nomination);
 	add_pair_id(&w, c);
 	return seal(&w, c->remote->pwd);
 }

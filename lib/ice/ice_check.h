@@ -16,6 +16,7 @@ struct ice_check {
 	bool nominate;
 	uint64_t tie_breaker;
 	uint32_t priority;
+	uint32_t nomination; /* of a later nomination, from 1 on; 0 none */
 	/* For 0x8100, which is left out when either is empty. */
 	const char *own_cid;
 	const char *peer_cid;

@@ -15,6 +15,12 @@ static void trigger(struct ice_agent *a, ln_time now, size_t i)
 
 	if (a->state != ICE_CHECKING && a->state != ICE_CONNECTED)
 		return;
+	bool measured = a->selected != i && a->state == ICE_CONNECTED;
+	if (measured)
+		ice_alt_heard(a, now);
+	/* A pair that is only measured: each side does it by itself. */
+	if (measured && p->succeeded)
+		return;
 	if (a->selected == i)
 		gap = a->conf.keepalive / 2;
 	else if (p->succeeded)
@@ -22,6 +28,12 @@ static void trigger(struct ice_agent *a, ln_time now, size_t i)
 	ln_time at = p->sent != 0 ? p->sent_at + gap : now;
 	if (p->succeeded && at > now)
 		return;
+	/* The pair was heard this moment; that is as good as a check of ours. */
+	if (a->selected == i && (a->postponed || ice_alt_take(a, now))) {
+		a->postponed = false;
+		p->next_check = now + a->conf.keepalive;
+		return;
+	}
 	p->trigger_at = LN_MAX(at, now);
 }
 
@@ -34,7 +46,8 @@ void ice_input_note_request(struct ice_agent *a, ln_time now, const struct ip_ep
 	struct ice_pair *p = &a->pairs[i];
 	p->inbound = true;
 	p->last_received = now;
-	if (nominate && !a->controlling)
+	/* The first numbered nomination ends the time of those without number. */
+	if (nominate && !a->controlling && a->nomination == 0)
 		p->use_candidate = true;
 	trigger(a, now, i);
 	/* RFC 8445 7.3.1.4: hearing from a pair revives it, so the back-off starts again. */
@@ -126,11 +139,16 @@ static int input_request(struct ice_agent *a, ln_time now, const struct ip_ep *f
 	}
 	char cid[ICE_CID_MAX + 1];
 	ice_check_source_cid(m, cid);
-	ice_input_note_request(a, now, from, cid, stun_msg_has(m, STUN_ATTR_USE_CANDIDATE));
+	bool nominate = stun_msg_has(m, STUN_ATTR_USE_CANDIDATE);
+	bool numbered = stun_msg_has(m, STUN_ATTR_NOMINATION);
+	ice_input_note_request(a, now, from, cid, nominate && !numbered);
+	size_t i = ice_agent_find_pair(a, from);
+	if (nominate && numbered && i != ICE_NONE)
+		ice_alt_nominated(a, now, i, stun_attr_u32(m->attr[STUN_ATTR_NOMINATION]));
 	return 0;
 }
 
-static void answered(struct ice_agent *a, ln_time now, size_t i, const struct ice_pending *t,
+static void answered(struct ice_agent *a, ln_time now, size_t i, struct ice_pending *t,
 		     const struct stun_msg *m)
 {
 	struct ice_pair *p = &a->pairs[i];
@@ -138,7 +156,7 @@ static void answered(struct ice_agent *a, ln_time now, size_t i, const struct ic
 		a->count.pairs_answered++;
 	p->succeeded = true;
 	p->awaiting = false;
-	p->rtt = now - t->at;
+	ice_pair_answered(p, now, t);
 	p->last_received = now;
 	if (stun_msg_mapped(m, &p->mapped) != 0)
 		p->mapped = (struct ip_ep){ 0 };
@@ -146,6 +164,8 @@ static void answered(struct ice_agent *a, ln_time now, size_t i, const struct ic
 		p->next_check = t->at + a->conf.keepalive;
 	if (a->controlling && t->nominate && a->state == ICE_CHECKING)
 		ice_select_pair(a, now, i);
+	else if (a->controlling && t->nominate && a->state == ICE_CONNECTED)
+		ice_alt_answered(a, now, i);
 	ice_select_consider(a, now, i);
 }
 
@@ -185,12 +205,12 @@ static int input_answer(struct ice_agent *a, ln_time now, const struct ip_ep *fr
 	/* RFC 8445 7.2.5.2.1: an answer from another address proves nothing about this pair. */
 	if (!ip_ep_equal(&a->pairs[i].remote.addr, from))
 		return LN_E_STATE;
-	t->used = false;
 	if (m->cls == STUN_SUCCESS) {
 		a->count.checks_answered++;
 		answered(a, now, i, t, m);
 		return 0;
 	}
+	t->used = false;
 	if (!stun_msg_has(m, STUN_ATTR_ERROR_CODE) ||
 	    stun_attr_read_error(m->attr[STUN_ATTR_ERROR_CODE], &code) != 0)
 		return LN_E_MALFORMED;

@@ -16,16 +16,52 @@ uint64_t ice_pair_priority(uint32_t g, uint32_t d)
 	return UINT32_MAX * low + 2 * high + (g > d ? 1 : 0);
 }
 
+static void ice_pair_lose(struct ice_pair *p, struct ice_pending *t)
+{
+	t->counts = false;
+	p->counting--;
+	ice_quality_lost(&p->quality);
+}
+
+void ice_pair_expire(struct ice_pair *p, ln_time now)
+{
+	for (unsigned i = 0; i < ICE_PAIR_PENDING && p->counting > 0; i++) {
+		/* From the oldest on, so that the window keeps the order. */
+		struct ice_pending *t = &p->pending[(p->next_pending + i) % ICE_PAIR_PENDING];
+		if (t->counts && now - t->at >= ICE_QUALITY_LATE)
+			ice_pair_lose(p, t);
+	}
+}
+
+void ice_pair_answered(struct ice_pair *p, ln_time now, struct ice_pending *t)
+{
+	p->rtt = now - t->at;
+	t->used = false;
+	if (t->counts) {
+		t->counts = false;
+		p->counting--;
+		ice_quality_answered(&p->quality, p->rtt);
+	} else if (p->rtt < ICE_QUALITY_LATE) {
+		ice_quality_sample(&p->quality, p->rtt);
+	}
+}
+
 void ice_pair_sent(struct ice_pair *p, ln_time now, const struct stun_tid *tid, bool nominate,
 		   bool controlling)
 {
-	p->pending[p->next_pending++ % ICE_PAIR_PENDING] = (struct ice_pending){
+	struct ice_pending *t = &p->pending[p->next_pending++ % ICE_PAIR_PENDING];
+	ice_pair_expire(p, now);
+	if (t->counts)
+		ice_pair_lose(p, t);
+	*t = (struct ice_pending){
 		.tid = *tid,
 		.at = now,
 		.used = true,
+		.counts = p->succeeded,
 		.nominate = nominate,
 		.controlling = controlling,
 	};
+	p->counting += t->counts;
 	p->sent++;
 	p->sent_at = now;
 	if (!p->awaiting)

@@ -5,6 +5,7 @@
  */
 #include "lib/base/time.h"
 #include "lib/ice/ice_cand.h"
+#include "lib/ice/ice_quality.h"
 #include "lib/stun/stun_attr.h"
 
 #define ICE_PAIR_PENDING 16               /* transactions remembered; older ones are forgotten */
@@ -14,6 +15,7 @@ struct ice_pending {
 	struct stun_tid tid;
 	ln_time at;
 	bool used;
+	bool counts; /* for the loss: its fate is not known yet */
 	bool nominate;
 	bool controlling; /* the role claimed in this check */
 };
@@ -32,6 +34,8 @@ struct ice_pair {
 	ln_time rtt;           /* 0 unknown */
 	ln_time last_received; /* any accepted message */
 	ln_time last_answered;
+	struct ice_quality quality;
+	unsigned counting;   /* pending ones that count */
 	struct ip_ep mapped; /* our address as the peer saw it */
 	struct ice_pending pending[ICE_PAIR_PENDING];
 	unsigned next_pending;
@@ -42,5 +46,9 @@ void ice_pair_init(struct ice_pair *p, const struct ice_cand *remote, ln_time no
 uint64_t ice_pair_priority(uint32_t g, uint32_t d);
 void ice_pair_sent(struct ice_pair *p, ln_time now, const struct stun_tid *tid, bool nominate,
 		   bool controlling);
+/* Checks that were answered, or that have waited so long that they count as lost. Only those count
+ * that were sent when the pair had answered before: what a NAT swallows at first is no loss. */
+void ice_pair_answered(struct ice_pair *p, ln_time now, struct ice_pending *t);
+void ice_pair_expire(struct ice_pair *p, ln_time now);
 /* The unanswered transaction with this id, or null; the caller clears .used to end it. */
 struct ice_pending *ice_pair_find(struct ice_pair *p, ln_time now, const struct stun_tid *tid);

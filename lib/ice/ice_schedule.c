@@ -7,8 +7,6 @@
 /* Of a second's checks so many may repeat what was asked before: the others are kept for pairs that
  * were never tried, for answers to the peer's checks, and for the nomination. */
 #define BUDGET_REPEATS 3
-/* So many checks of the selected pair are remembered for its loss; then half of them. */
-#define RECENT 60
 /* A proven pair that is not selected is only kept alive. */
 #define PROVEN_INTERVAL LN_SEC
 /* An unanswered keepalive is repeated, so that 6 s of silence mean more than three losses. */
@@ -28,7 +26,7 @@ static ln_time pair_wants(const struct ice_agent *a, size_t i)
 		return LN_TIME_NEVER;
 	if (!ice_agent_reachable(a, p))
 		return LN_TIME_NEVER;
-	if (a->state == ICE_CHECKING || i == a->selected)
+	if (a->state == ICE_CHECKING || i == a->selected || i == a->nominee)
 		return ln_time_min(p->next_check, p->trigger_at);
 	return p->trigger_at;
 }
@@ -83,16 +81,9 @@ static void count_check(struct ice_agent *a, size_t i)
 		a->count.checks_sent++;
 		return;
 	}
-	struct ice_report *c = &a->count;
-	unsigned lost = a->pairs[i].awaiting;
-	if (c->recent_sent == RECENT) {
-		c->recent_sent /= 2;
-		c->recent_lost /= 2;
-	}
-	c->recent_sent++;
-	c->recent_lost += lost;
-	c->keepalives_sent++;
-	c->keepalives_lost += lost;
+	a->postponed = false;
+	a->count.keepalives_sent++;
+	a->count.keepalives_lost += a->pairs[i].awaiting;
 }
 
 static void send_check(struct ice_agent *a, ln_time now, size_t i, struct mslice buf,
@@ -106,6 +97,7 @@ static void send_check(struct ice_agent *a, ln_time now, size_t i, struct mslice
 	memcpy(tid.b, a->tid_prefix, ICE_TID_PREFIX);
 	rng_fill(&a->rng, tid.b + ICE_TID_PREFIX, STUN_TID_LEN - ICE_TID_PREFIX);
 	c.nominate = a->controlling && a->nominee == i;
+	c.nomination = c.nominate && a->state == ICE_CONNECTED ? a->nomination : 0;
 	count_check(a, i);
 	a->sent_at[a->nsent++ % ICE_BUDGET] = now;
 	ice_pair_sent(p, now, &tid, c.nominate, a->controlling);
@@ -170,6 +162,12 @@ bool ice_agent_poll(struct ice_agent *a, ln_time now, struct mslice buf, struct 
 		return true;
 	}
 	size_t i = due_pair(a, now);
+	if (i != ICE_NONE && i == a->selected && ice_alt_take(a, now)) {
+		/* Soon, unless the other side is heard there before. */
+		a->pairs[i].next_check = now + KEEPALIVE_RETRY;
+		a->postponed = true;
+		i = due_pair(a, now);
+	}
 	if (i == ICE_NONE)
 		return false;
 	send_check(a, now, i, buf, out);

@@ -14,7 +14,9 @@ void ice_select_pair(struct ice_agent *a, ln_time now, size_t i)
 	a->selected = i;
 	a->state = ICE_CONNECTED;
 	a->tell_selected = true;
-	a->nominee = ICE_NONE;
+	a->nominee = a->compared = ICE_NONE;
+	a->postponed = false;
+	ice_alt_start(a, now);
 	a->next_nomination = LN_TIME_NEVER;
 	p->next_check = now + a->conf.keepalive;
 	p->awaiting = false;
@@ -28,7 +30,7 @@ void ice_select_consider(struct ice_agent *a, ln_time now, size_t i)
 		return;
 	/* Spec 3.7: the latest nomination of at least the selected priority wins. A selected pair
 	 * that fell silent loses to any: the peer has given it up. */
-	if (a->selected != ICE_NONE) {
+	if (a->selected != ICE_NONE && a->wanted != i) {
 		const struct ice_pair *old = &a->pairs[a->selected];
 		if (ice_agent_pair_priority(a, p) < ice_agent_pair_priority(a, old) &&
 		    now - old->last_received < SELECTED_DOUBTFUL)
@@ -121,6 +123,7 @@ void ice_select_tick(struct ice_agent *a, ln_time now)
 {
 	if (a->state == ICE_CONNECTED && now >= silence_ends(a))
 		end(a, ICE_DISCONNECTED);
+	ice_alt_tick(a, now);
 	if (a->state != ICE_CHECKING)
 		return;
 	if (a->controlling)
@@ -132,7 +135,7 @@ void ice_select_tick(struct ice_agent *a, ln_time now)
 ln_time ice_select_deadline(const struct ice_agent *a)
 {
 	if (a->state == ICE_CONNECTED)
-		return silence_ends(a);
+		return ln_time_min(silence_ends(a), ice_alt_deadline(a));
 	if (a->state == ICE_CHECKING)
 		return ln_time_min(a->started + a->conf.fail_after, a->next_nomination);
 	return LN_TIME_NEVER;

@@ -149,6 +149,15 @@ struct peer_info { /* for status */
 	char reason[240];      /* one sentence: how it is connected, or why not */
 };
 
+#define PEER_WAYS_MAX 8
+
+struct peer_way {                  /* one way to the other side, as it was measured */
+	enum peer_path path;       /* RELAY or DIRECT */
+	struct ice_pair_info pair; /* DIRECT */
+	struct ice_quality quality;
+	bool used;
+};
+
 struct peer_conn;
 struct peer_conn *peer_conn_new(const struct peer_conn_conf *conf, const struct ln_rng *rng,
 				ln_time now);
@@ -213,3 +222,5 @@ bool peer_conn_negotiating(const struct peer_conn *p); /* has an ICE agent */
  * each round of polls, and with "" and null (ice_mux_set) before the slot goes. */
 void peer_conn_route(const struct peer_conn *p, struct ice_mux *m, struct ice_mux_slot *slot);
 void peer_conn_info(const struct peer_conn *p, struct peer_info *ret);
+/* The ways that are up, the selected pair first; their number. */
+size_t peer_conn_ways(const struct peer_conn *p, struct peer_way dst[PEER_WAYS_MAX]);

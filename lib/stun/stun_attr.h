@@ -40,6 +40,8 @@ enum stun_attr {
 	STUN_ATTR_XOR_RELAYED_ADDRESS,
 	STUN_ATTR_REQUESTED_TRANSPORT,
 	STUN_ATTR_PAIR_ID, /* 0x8100: "<source cid>:<destination cid>", unauthenticated upstream */
+	STUN_ATTR_NOMINATION, /* 0xc001: number of a renomination (draft-thatcher-ice-renomination)
+			       */
 	STUN_ATTR_COUNT
 };
 

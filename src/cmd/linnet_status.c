@@ -117,6 +117,29 @@ static void add_networks(const char *const *v, size_t n, struct str *dst)
 	free(sorted);
 }
 
+/* Ours: the way in use and the others that are measured. */
+static void add_paths(const struct daemon_peer_state *p, struct str *dst)
+{
+	for (size_t i = 0; i < p->npaths; i++) {
+		const struct daemon_path_state *w = &p->paths[i];
+		char rtt[LINNET_WORD_MAX], variation[LINNET_WORD_MAX];
+		linnet_status_span(w->rtt, rtt);
+		linnet_status_span(w->variation, variation);
+		str_addf(dst, "%s   %s", i == 0 ? "  Paths:\n" : "", or_dash(w->kind));
+		if (given(w->local))
+			str_addf(dst, " %s -", w->local);
+		str_addf(dst, " %s%s: ", or_dash(w->remote), w->used ? " (in use)" : "");
+		if (w->rtt != 0)
+			str_addf(dst, "%s +/- %s", rtt, variation);
+		else
+			str_add(dst, "latency unknown");
+		if (w->checks > 0)
+			str_addf(dst, ", %.1f%% of %d checks lost",
+				 100.0 * w->checks_lost / w->checks, (int)w->checks);
+		str_addc(dst, '\n');
+	}
+}
+
 static void add_peer(const struct linnet_status_view *v, const struct daemon_peer_state *p,
 		     struct str *dst)
 {
@@ -151,6 +174,8 @@ static void add_peer(const struct linnet_status_view *v, const struct daemon_pee
 	if (on && p->checks > 0) /* ours */
 		str_addf(dst, "  Loss: %.1f%% of the last %d checks\n",
 			 100.0 * p->checks_lost / p->checks, (int)p->checks);
+	if (on)
+		add_paths(p, dst);
 }
 
 /* --- events ----------------------------------------------------------------------------------- */

@@ -291,6 +291,40 @@ static void pair(struct out *o, const char *name, const char *local, const char 
 	object_end(o);
 }
 
+static void span(struct out *o, const char *name, ln_time t)
+{
+	if (o->yaml) {
+		char word[LINNET_WORD_MAX];
+		linnet_status_span(t, word);
+		bare(o, name, word);
+	} else {
+		number(o, name, t);
+	}
+}
+
+/* Ours, and only there when something was measured. */
+static void paths(struct out *o, const struct daemon_peer_state *p)
+{
+	if (!list(o, "paths", p->npaths, false))
+		return;
+	for (size_t i = 0; i < p->npaths; i++) {
+		const struct daemon_path_state *w = &p->paths[i];
+		item(o);
+		text(o, "connectionType", w->kind);
+		text_if(o, "local", w->local);
+		text_if(o, "remote", w->remote);
+		truth(o, "used", w->used);
+		if (w->rtt != 0) {
+			span(o, "latency", w->rtt);
+			span(o, "latencyVariation", w->variation);
+		}
+		number(o, "checks", w->checks);
+		number(o, "checksLost", w->checks_lost);
+		item_end(o);
+	}
+	list_end(o);
+}
+
 static void peer(struct out *o, const struct daemon_peer_state *p)
 {
 	bool on = linnet_status_is_connected(p);
@@ -308,13 +342,7 @@ static void peer(struct out *o, const struct daemon_peer_state *p)
 	time_of(o, "lastWireguardHandshake", on, p->last_handshake);
 	number(o, "transferReceived", on ? p->rx_bytes : 0);
 	number(o, "transferSent", on ? p->tx_bytes : 0);
-	if (o->yaml) {
-		char span[LINNET_WORD_MAX];
-		linnet_status_span(p->latency, span);
-		bare(o, "latency", span);
-	} else {
-		number(o, "latency", p->latency);
-	}
+	span(o, "latency", p->latency);
 	truth(o, "quantumResistance", p->rosenpass);
 	texts(o, "networks", p->networks, p->nnetworks);
 	text_if(o, "reason", p->reason);
@@ -322,6 +350,8 @@ static void peer(struct out *o, const struct daemon_peer_state *p)
 		number(o, "checks", p->checks);
 		number(o, "checksLost", p->checks_lost);
 	}
+	if (on && p->npaths > 0)
+		paths(o, p);
 	item_end(o);
 }
 

@@ -41,6 +41,42 @@ static const char *engine_status_key(struct arena *a, const struct wg_key *k)
 	return arena_strdup(a, text);
 }
 
+static void engine_status_paths(const struct engine_peer *p, const struct peer_info *info,
+				struct arena *a, struct daemon_peer_state *ret)
+{
+	struct peer_way ways[PEER_WAYS_MAX];
+	size_t n = peer_conn_ways(p->conn, ways);
+	struct daemon_path_state *v = arena_calloc(a, n + 1, sizeof(*v));
+	if (v == NULL)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		const struct peer_way *w = &ways[i];
+		bool relayed = w->path == PEER_PATH_RELAY;
+		struct ip_ep remote = ice_via_undo(&w->pair.remote.addr);
+		v[i] = (struct daemon_path_state){
+			.kind = relayed ? "Relayed" : "P2P",
+			.local = relayed ? "" : engine_status_ep(a, &w->pair.local.addr),
+			.remote = relayed ? arena_strdup(a, info->relay_url)
+					  : engine_status_ep(a, &remote),
+			.used = w->used,
+			.rtt = w->quality.rtt,
+			.variation = w->quality.rtt != 0 ? w->quality.var : 0,
+			.checks = (int32_t)w->quality.n,
+			.checks_lost =
+				(int32_t)ice_quality_count_lost(&w->quality, ICE_QUALITY_WINDOW),
+		};
+		if (v[i].local == NULL || v[i].remote == NULL)
+			return;
+		if (!w->used)
+			continue;
+		ret->latency = v[i].rtt;
+		ret->checks = v[i].checks;
+		ret->checks_lost = v[i].checks_lost;
+	}
+	ret->paths = v;
+	ret->npaths = n;
+}
+
 static void engine_status_peer(struct engine_peer *p, struct arena *a,
 			       struct daemon_peer_state *ret)
 {
@@ -71,6 +107,7 @@ static void engine_status_peer(struct engine_peer *p, struct arena *a,
 	if (info.relay_up)
 		ret->relay_address = arena_strdup(a, info.relay_url);
 	ret->relayed = info.path == PEER_PATH_RELAY;
+	engine_status_paths(p, &info, a, ret);
 	if (ret->relayed)
 		return;
 	ret->local_cand_type = ice_cand_type_name(info.ice.pair.local.type);
@@ -78,9 +115,6 @@ static void engine_status_peer(struct engine_peer *p, struct arena *a,
 	ret->local_cand_ep = engine_status_ep(a, &info.ice.pair.local.addr);
 	struct ip_ep remote = ice_via_undo(&info.ice.pair.remote.addr);
 	ret->remote_cand_ep = engine_status_ep(a, &remote);
-	ret->latency = info.ice.pair.rtt;
-	ret->checks = (int32_t)info.ice.recent_sent;
-	ret->checks_lost = (int32_t)info.ice.recent_lost;
 }
 
 static void engine_status_offline(const struct engine_offline *o, struct arena *a,

@@ -123,6 +123,54 @@ static void test_filters(void **state)
 	expect_peers(f, IPS("100.64.0.3"), 1);
 }
 
+static void test_paths(void **state)
+{
+	(void)state;
+	static const struct daemon_path_state paths[] = {
+		{ .kind = "P2P",
+		  .local = "10.0.0.2:51820",
+		  .remote = "10.0.0.3:51820",
+		  .used = true,
+		  .rtt = 12500 * LN_USEC,
+		  .variation = 250 * LN_USEC,
+		  .checks = 64,
+		  .checks_lost = 2 },
+		{ .kind = "Relayed", .local = "", .remote = "rel://r.example:443" },
+	};
+	static const struct daemon_peer_state peer = { .fqdn = "a.example",
+						       .status = "Connected",
+						       .checks = 64,
+						       .checks_lost = 2,
+						       .paths = paths,
+						       .npaths = 2 };
+	struct daemon_status_response st = { .peers = &peer, .npeers = 1 };
+	struct linnet_status_view v = {
+		.st = &st, .platform = "p", .version = "v", .profile = "d"
+	};
+	struct str out = { 0 };
+	linnet_status_detail(&v, &out);
+	assert_non_null(strstr(str_c(&out),
+			       "  Loss: 3.1% of the last 64 checks\n"
+			       "  Paths:\n"
+			       "   P2P 10.0.0.2:51820 - 10.0.0.3:51820 (in use): 12.5ms +/- 250µs, "
+			       "3.1% of 64 checks lost\n"
+			       "   Relayed rel://r.example:443: latency unknown\n"));
+	str_clear(&out);
+	linnet_status_json(&v, &out);
+	assert_non_null(strstr(str_c(&out),
+			       "\"checks\":64,\"checksLost\":2,\"paths\":[{\"connectionType\":"
+			       "\"P2P\",\"local\":\"10.0.0.2:51820\",\"remote\":"
+			       "\"10.0.0.3:51820\",\"used\":true,\"latency\":12500000,"
+			       "\"latencyVariation\":250000,\"checks\":64,\"checksLost\":2},"
+			       "{\"connectionType\":\"Relayed\",\"remote\":"
+			       "\"rel://r.example:443\",\"used\":false,\"checks\":0,"
+			       "\"checksLost\":0}]}"));
+	str_clear(&out);
+	linnet_status_yaml(&v, &out);
+	assert_non_null(strstr(str_c(&out), "latencyVariation: 250µs\n"));
+	str_fini(&out);
+}
+
 static void test_words(void **state)
 {
 	(void)state;
@@ -262,9 +310,10 @@ int main(void)
 	setenv("TZ", "UTC", 1);
 	tzset();
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_recorded),      cmocka_unit_test(test_made),
-		cmocka_unit_test(test_filters),       cmocka_unit_test(test_words),
-		cmocka_unit_test(test_short_answers), cmocka_unit_test(test_yaml_texts),
+		cmocka_unit_test(test_recorded),   cmocka_unit_test(test_made),
+		cmocka_unit_test(test_filters),    cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_words),      cmocka_unit_test(test_short_answers),
+		cmocka_unit_test(test_yaml_texts),
 	};
 	return cmocka_run_group_tests_name("linnet_status", tests, NULL, NULL);
 }

@@ -126,7 +126,22 @@ static void test_status_again(void **state)
 {
 	(void)state;
 	const char *const networks[] = { "10.0.0.0/8" };
+	const struct daemon_path_state paths[] = {
+		{ .kind = "P2P",
+		  .local = "1.2.3.4:5",
+		  .remote = "6.7.8.9:10",
+		  .used = true,
+		  .rtt = 5 * LN_MSEC,
+		  .variation = 1,
+		  .checks = 64,
+		  .checks_lost = 3 },
+		{ .kind = "Relayed", .local = "", .remote = "rel://x", .checks = 1 },
+	};
 	const struct daemon_peer_state peer = {
+		.paths = paths,
+		.npaths = 2,
+		.checks = 64,
+		.checks_lost = 3,
 		.ip = "100.64.0.2",
 		.ipv6 = "fd00::2",
 		.key = "k",
@@ -186,6 +201,19 @@ static void test_status_again(void **state)
 	assert_true(m.peers[0].tx_bytes == INT64_MAX);
 	assert_true(m.peers[0].latency == 5 * LN_MSEC);
 	assert_string_equal(m.peers[0].networks[0], "10.0.0.0/8");
+	assert_int_equal(m.peers[0].checks, 64);
+	assert_int_equal(m.peers[0].checks_lost, 3);
+	assert_int_equal(m.peers[0].npaths, 2);
+	const struct daemon_path_state *w = m.peers[0].paths;
+	assert_string_equal(w[0].kind, "P2P");
+	assert_string_equal(w[0].local, "1.2.3.4:5");
+	assert_string_equal(w[0].remote, "6.7.8.9:10");
+	assert_true(w[0].used && !w[1].used);
+	assert_true(w[0].rtt == 5 * LN_MSEC && w[0].variation == 1);
+	assert_int_equal(w[0].checks, 64);
+	assert_int_equal(w[0].checks_lost, 3);
+	assert_true(w[1].rtt == 0 && w[1].variation == 0);
+	assert_string_equal(w[1].remote, "rel://x");
 	assert_string_equal(m.ipv6, "");
 	assert_string_equal(m.signal.error, "down");
 	assert_true(m.events[0].at == 123456789);
