@@ -147,7 +147,8 @@ const struct linnet_command linnet_commands[] = {
 	  linnet_run_down, false },
 	{ "status", NULL, LINNET_STATUS, NULL, 0, "Show the state of this machine and its peers",
 	  "A filter without an output format implies --detail. --detail says of each peer how it "
-	  "is reached, and if it is not, why.",
+	  "is reached, and if it is not, why, and lists the ways that are measured with their "
+	  "round trip and loss.",
 	  linnet_run_status, false },
 	{ "peer reconnect", NULL, LINNET_PEER, "NAME", 1, "Negotiate the way to a peer anew",
 	  "Drops the path to one peer and negotiates another, in place: the tunnel and the other "
