@@ -199,6 +199,28 @@ static void test_rekey(void **state)
 	assert_int_equal(w.h[1].sent[WG_MSG_INITIATION], 0);
 }
 
+/* The wall clock is set back by an hour, forward by a year and back again: no packet is lost. A
+ * peer takes no initiation that is stamped earlier than the one before (WireGuard paper 5.1). */
+static void test_clock_jumps(void **state)
+{
+	const ln_wall started = 1700000000 * LN_SEC, year = (ln_wall)365 * 24 * LN_HOUR;
+	const ln_wall jumps[] = { 0, -(ln_wall)LN_HOUR, year, -(ln_wall)LN_HOUR };
+	pair(22);
+	connect_pair();
+	for (unsigned i = 1; i < 2400; i++) {
+		if (i % 600 == 0)
+			for (unsigned h = 0; h < 2; h++)
+				wg_dev_set_wall(w.h[h].dev, w.now,
+						started + (ln_wall)i * LN_SEC + jumps[i / 600]);
+		world_packet(&w, 0, 1, 2 * i, 60);
+		world_packet(&w, 1, 0, 2 * i + 1, 60);
+		world_pass(&w, LN_SEC);
+	}
+	assert_int_equal(w.h[1].delivered, 2400);
+	assert_int_equal(w.h[0].delivered, 2399);
+	assert_in_range(w.h[0].sent[WG_MSG_INITIATION], 19, 20);
+}
+
 /* A session that only receives: its initiator renews it before it ends. */
 static void test_rekey_by_receiver(void **state)
 {
@@ -550,17 +572,29 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_teardown(f, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_first_packet), T(test_staged_order),
-		T(test_no_peer),      T(test_wanted),
-		T(test_initiate),     T(test_initiate_elsewhere),
-		T(test_crossing),     T(test_psk),
-		T(test_rekey),        T(test_rekey_by_receiver),
-		T(test_expiry),       T(test_persistent_keepalive),
-		T(test_give_up),      T(test_silence),
-		T(test_roaming),      T(test_inner_source),
-		T(test_bad_network),  T(test_newest_initiation),
-		T(test_under_load),   T(test_limits),
-		T(test_many_peers),   T(test_batches),
+		T(test_first_packet),
+		T(test_staged_order),
+		T(test_no_peer),
+		T(test_wanted),
+		T(test_initiate),
+		T(test_initiate_elsewhere),
+		T(test_crossing),
+		T(test_psk),
+		T(test_rekey),
+		T(test_clock_jumps),
+		T(test_rekey_by_receiver),
+		T(test_expiry),
+		T(test_persistent_keepalive),
+		T(test_give_up),
+		T(test_silence),
+		T(test_roaming),
+		T(test_inner_source),
+		T(test_bad_network),
+		T(test_newest_initiation),
+		T(test_under_load),
+		T(test_limits),
+		T(test_many_peers),
+		T(test_batches),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
