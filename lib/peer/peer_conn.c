@@ -133,7 +133,7 @@ void peer_conn_wake(struct peer_conn *p, ln_time now)
 {
 	p->heard_at = now;
 	peer_conn_open(p, now);
-	peer_guard_hurry(p, now);
+	peer_guard_wanted(p, now);
 }
 
 void peer_conn_set_lazy(struct peer_conn *p, ln_time now, bool lazy)

@@ -19,7 +19,7 @@ static const ln_time peer_guard_early[] = { 300 * LN_MSEC, 700 * LN_MSEC, 1500 *
 #define PEER_GUARD_CAP_NEAR (20 * LN_SEC)
 /*
  * So many offers found nobody. Whoever comes back offers first (spec 5.4), so ours need not be
- * many: an account of thousands has hundreds that are switched off.
+ * many, while no packet waits: an account of thousands has hundreds that are switched off.
  */
 #define PEER_GUARD_ALONE 10
 #define PEER_GUARD_CAP_ALONE (5 * LN_MINUTE)
@@ -50,6 +50,15 @@ void peer_guard_hurry(struct peer_conn *p, ln_time now)
 		return;
 	p->guard_paced = false;
 	p->guard_at = ln_time_min(p->guard_at, now);
+}
+
+void peer_guard_wanted(struct peer_conn *p, ln_time now)
+{
+	peer_guard_hurry(p, now);
+	/* The other side may be back and asleep, or its offer was lost. */
+	if (p->state == PEER_CONNECTING && p->unanswered >= PEER_GUARD_ALONE)
+		p->guard_at =
+			ln_time_min(p->guard_at, LN_MAX(now, p->guard_offered + p->guard_cap));
 }
 
 void peer_guard_reset(struct peer_conn *p, ln_time now, ln_time after)
@@ -115,8 +124,10 @@ void peer_guard_run(struct peer_conn *p, ln_time now)
 	bool relayed = p->relay.state == PEER_RELAY_UP;
 	if (relayed && (p->remote_without_ice || peer_data_refuses_direct(p, now)))
 		busy = true;
-	if (!busy || peer_guard_relay_missing(p, now))
+	if (!busy || peer_guard_relay_missing(p, now)) {
 		p->want_offer = true;
+		p->guard_offered = now;
+	}
 	ln_time next = peer_guard_next(p, now);
 	if (relayed && !busy) {
 		p->guard_tries += p->unanswered > 0;

@@ -88,6 +88,7 @@ struct peer_conn {
 
 	/* guard */
 	ln_time guard_at;
+	ln_time guard_offered; /* its last offer; 0 none */
 	ln_time guard_interval;
 	ln_time guard_cap;
 	unsigned guard_early; /* early intervals used */
@@ -172,6 +173,8 @@ void peer_guard_start(struct peer_conn *p, ln_time now);
 void peer_guard_reset(struct peer_conn *p, ln_time now, ln_time after);
 /* Ends what peer_conn_pace() began. */
 void peer_guard_hurry(struct peer_conn *p, ln_time now);
+/* A packet waits: the next offer is not further from the last one than the ordinary cap. */
+void peer_guard_wanted(struct peer_conn *p, ln_time now);
 /* A direct attempt has failed while the relay carries. */
 void peer_guard_failed(struct peer_conn *p, ln_time now);
 void peer_guard_run(struct peer_conn *p, ln_time now);

@@ -79,6 +79,12 @@ static void test_guard(void **state)
 	for (unsigned i = 15; i < n; i++)
 		assert_in_range(at[i] - at[i - 1], last, last * 6 / 5 + rounded);
 	assert_in_range(n, 17, 22);
+	/* Packets wait: one at once, and more after no more than the cap. */
+	for (unsigned i = 0; i < 20; i++) {
+		peer_conn_wake(w.side[0].conn, w.now);
+		pair_run(&w, w.now + 5 * LN_SEC);
+	}
+	assert_in_range(pair_count(s, SIGNAL_OFFER) - n, 3, 5);
 	/* The other side is back: it is heard at once, and so are we. */
 	unsigned before = pair_count(s, SIGNAL_OFFER);
 	w.side[1].deaf_signal = w.side[0].deaf_signal = false;
