@@ -68,4 +68,7 @@ LN_MUST_CHECK int grpc_call_next(struct grpc_call *c, struct slice *in, struct s
 void grpc_call_arm(struct grpc_call *c, ln_time at, void (*fn)(struct ev_timer *t));
 /* The client's part of grpc_call_cancel(). */
 void grpc_client_cancel(struct grpc_call *c);
+
+/* A request has come on c->st for c->method (null: unknown): refuses it, or tells the method. */
+void grpc_server_begin(struct grpc_call *c);
 void grpc_server_cancel(struct grpc_call *c);
