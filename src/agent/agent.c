@@ -8,10 +8,12 @@
 #include "src/agent/api/agent_api.h"
 #include "src/obs/obs_log.h"
 #include "src/plat/plat.h"
+#include "src/plat/plat_mark.h"
 #include "src/plat/plat_wg.h"
 
 #define AGENT_NETWORKS_MAX 64
 #define AGENT_HOST_DEBOUNCE (300 * LN_MSEC)
+#define AGENT_ROUTES_PAUSE (100 * LN_MSEC) /* between two looks at all routes */
 #define AGENT_PULSE (3 * LN_SEC)
 #define AGENT_SLEPT (10 * LN_SEC)
 
@@ -24,9 +26,10 @@ struct agent {
 	struct plat_sysinfo sys;
 	struct ev_io plat_io;
 	bool watching;
-	struct ev_timer host_changed;
-	bool host_due;
-	bool route_changed; /* since then */
+	struct ev_timer host_changed, routes_changed;
+	bool host_due, routes_due;
+	ln_time routes_next; /* not before */
+	bool route_changed;  /* since then */
 	struct ev_timer pulse;
 	ln_time pulse_at;
 	struct agent_network *networks[AGENT_NETWORKS_MAX];
@@ -56,16 +59,29 @@ static void agent_on_plat(struct ev_io *io, unsigned events)
 {
 	struct agent *a = ln_container(io, struct agent, plat_io);
 	struct plat_event ev;
-	bool any = false;
+	bool any = false, routes = false;
 	(void)events;
 	while (plat_event_next(a->plat, &ev)) {
-		any = any || ev.kind != PLAT_EV_NONE;
+		any = any || (ev.kind != PLAT_EV_NONE && ev.kind != PLAT_EV_ROUTES);
+		routes = true;
 		a->route_changed = a->route_changed || ev.kind == PLAT_EV_DEFAULT_ROUTE;
 	}
+	/* The first look at once: what captures the tunnel's packets does so from now on. */
+	if (routes && !a->routes_due)
+		ev_timer_at(&a->routes_changed, LN_MAX(ev_now(), a->routes_next));
+	a->routes_due |= routes;
 	/* Changes come in groups; the first one starts the clock. */
 	if (any && !a->host_due)
 		ev_timer_after(&a->host_changed, AGENT_HOST_DEBOUNCE);
 	a->host_due |= any;
+}
+
+static void agent_on_routes_changed(struct ev_timer *t)
+{
+	struct agent *a = ln_container(t, struct agent, routes_changed);
+	a->routes_due = false;
+	a->routes_next = ev_now() + AGENT_ROUTES_PAUSE;
+	plat_mark_refresh(a->plat);
 }
 
 static void agent_on_host_changed(struct ev_timer *t)
@@ -111,6 +127,17 @@ static bool agent_name_taken(void *user, const struct agent_network *self, const
 	return false;
 }
 
+static uint64_t agent_marks_taken(void *user)
+{
+	const struct agent *a = user;
+	uint64_t taken = 0;
+	for (size_t i = 0; i < a->nnetworks; i++) {
+		uint32_t mark = agent_network_mark(a->networks[i]);
+		taken |= mark != 0 ? (uint64_t)1 << plat_mark_slot(mark) : 0;
+	}
+	return taken;
+}
+
 static void agent_on_change(void *user)
 {
 	struct agent *a = user;
@@ -147,6 +174,8 @@ int agent_network_of(struct agent *a, const struct agent_profile *p, struct agen
 		.plat = a->plat,
 		.sys = &a->sys,
 		.filter_table = a->filter_table,
+		.mark_base = a->opt.mark_base,
+		.marks_taken = agent_marks_taken,
 		.lazy = a->opt.lazy,
 		.no_kernel = a->opt.no_kernel,
 		.portmap = a->opt.portmap,
@@ -255,6 +284,17 @@ static char *agent_dup(const char *s)
 	return s != NULL ? ln_strdup(s) : NULL;
 }
 
+/* Without the right to mark, everything works until somebody routes into the tunnel. */
+static void agent_probe_marks(struct agent *a)
+{
+	struct ln_fail why = { 0 };
+	if (a->opt.mark_base == 0 || plat_mark_probe(a->plat, &why) == 0)
+		return;
+	log_warn("agent", "routes into a tunnel will capture its own packets",
+		 LOG_STR("why", why.text));
+	a->opt.mark_base = 0;
+}
+
 static int agent_open_host(struct agent *a, struct ln_fail *f)
 {
 	int err = plat_new(a->state_dir, &a->plat, f);
@@ -264,6 +304,7 @@ static int agent_open_host(struct agent *a, struct ln_fail *f)
 	if (plat_recover(a->plat, &why) < 0)
 		log_warn("agent", "something of an earlier run stays on this host",
 			 LOG_STR("why", why.text));
+	agent_probe_marks(a);
 	plat_sysinfo(a->plat, &a->sys);
 	int fd = plat_event_fd(a->plat);
 	if (fd < 0) {
@@ -293,6 +334,7 @@ int agent_new(struct ev_loop *l, const struct agent_options *o, struct agent **r
 		ln_strdup(o->filter_table != NULL ? o->filter_table : "netbird");
 	a->opt.log_file = a->log_file = ln_strdup(o->log_file != NULL ? o->log_file : "");
 	ev_timer_init(&a->host_changed, l, agent_on_host_changed);
+	ev_timer_init(&a->routes_changed, l, agent_on_routes_changed);
 	ev_timer_init(&a->pulse, l, agent_on_pulse);
 	a->pulse_at = ev_now();
 	ev_timer_after(&a->pulse, AGENT_PULSE);
@@ -370,6 +412,7 @@ void agent_free(struct agent *a)
 		agent_network_free(a->networks[i]);
 	agent_api_free(a->api);
 	ev_timer_fini(&a->host_changed);
+	ev_timer_fini(&a->routes_changed);
 	ev_timer_fini(&a->pulse);
 	if (a->watching)
 		ev_io_fini(&a->plat_io);

@@ -25,6 +25,7 @@ struct agent_options {
 	const char *config;       /* file of the default profile; null: in the state folder */
 	const char *socket;       /* path of the local API; null: none */
 	const char *filter_table; /* null: "netbird" */
+	uint32_t mark_base;       /* low 24 bits of the marks of all sockets; 0 none */
 	const char *log_file;     /* for GetConfig only; null: "" */
 	bool multi;
 	int lazy; /* 1, 0, or -1: as the server says */

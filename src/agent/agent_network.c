@@ -9,6 +9,7 @@
 #include "src/agent/engine/engine.h"
 #include "src/agent/mgmt_client.h"
 #include "src/obs/obs_log.h"
+#include "src/plat/plat_mark.h"
 
 #define AGENT_BACKOFF_FIRST LN_SEC
 #define AGENT_BACKOFF_CAP (15 * LN_SEC)
@@ -30,6 +31,7 @@ struct agent_network {
 	struct engine *engine;
 	struct agent_conf *running; /* the engine's; `file` may be changed meanwhile */
 	char table[32];
+	uint32_t mark; /* chosen when its first socket is; 0 none */
 	bool up;
 	bool restart_due;
 	enum agent_state state;
@@ -166,6 +168,21 @@ static void agent_network_on_mgmt_state(void *user, bool connected, const char *
 	n->conf.on_change(n->conf.user);
 }
 
+/* The first that no network of this host has; kept as long as nobody else claims it. */
+static uint32_t agent_network_choose_mark(struct agent_network *n)
+{
+	unsigned slot;
+	if (n->mark != 0 || n->conf.mark_base == 0)
+		return n->mark;
+	int err = plat_mark_free_slot(n->conf.plat, n->conf.marks_taken(n->conf.user), &slot);
+	if (err < 0)
+		log_warn("agent", "no mark is left for the packets of this network",
+			 LOG_STR("profile", n->profile.name), LOG_ERRNO(err));
+	else
+		n->mark = plat_mark(n->conf.mark_base, slot);
+	return n->mark;
+}
+
 static struct mgmt_client *agent_network_mgmt(struct agent_network *n)
 {
 	/* An engine stays with its server; a network that only tries goes to a new address at once.
@@ -177,6 +194,7 @@ static struct mgmt_client *agent_network_mgmt(struct agent_network *n)
 	struct mgmt_client_conf c = {
 		.url = n->file->management,
 		.key = &n->file->key,
+		.fwmark = agent_network_choose_mark(n),
 		.meta = agent_network_meta,
 		.on_sync = agent_network_on_sync,
 		.on_denied = agent_network_on_denied,
@@ -302,6 +320,14 @@ static void agent_network_choose_names(struct agent_network *n, char ifname[PLAT
 		(void)snprintf(n->table, sizeof(n->table), "netbird_%.15s", ifname);
 }
 
+/* The next pass chooses anew, for new sockets. */
+static void agent_network_drop_mark(struct agent_network *n)
+{
+	mgmt_client_free(n->mgmt);
+	n->mgmt = NULL;
+	n->mark = 0;
+}
+
 static void agent_network_start_engine(struct agent_network *n,
 				       const struct mgmt_login_response *login)
 {
@@ -315,6 +341,7 @@ static void agent_network_start_engine(struct agent_network *n,
 		.conf = n->running,
 		.ifname = ifname,
 		.filter_table = n->table,
+		.mark = n->mark,
 		.lazy = n->conf.lazy,
 		.no_kernel = n->conf.no_kernel,
 		.portmap = n->conf.portmap,
@@ -326,9 +353,12 @@ static void agent_network_start_engine(struct agent_network *n,
 	};
 	/* Ask for the map while the interface is being made. */
 	mgmt_client_start(n->mgmt);
-	if (engine_new(&c, login, &n->engine, &f) < 0) {
+	int err = engine_new(&c, login, &n->engine, &f);
+	if (err < 0) {
 		n->engine = NULL;
 		agent_network_stop_engine(n);
+		if (err == LN_E_CONFLICT) /* the mark may be another program's */
+			agent_network_drop_mark(n);
 		agent_network_again(n, f.text);
 		/* Something on this host is wrong: whoever waits can act on it, time will not. */
 		char text[400];
@@ -535,6 +565,11 @@ const char *agent_network_ifname(const struct agent_network *n)
 const char *agent_network_table(const struct agent_network *n)
 {
 	return n->table;
+}
+
+uint32_t agent_network_mark(const struct agent_network *n)
+{
+	return n->mark;
 }
 
 const char *agent_network_error(const struct agent_network *n)

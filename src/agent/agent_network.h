@@ -35,6 +35,7 @@ struct agent_network_conf {
 	struct plat *plat;
 	const struct plat_sysinfo *sys; /* stays valid */
 	const char *filter_table;       /* wanted; copied */
+	uint32_t mark_base;             /* of its packets (src/plat/plat_mark.h); 0 no marks */
 	int lazy;                       /* 1: sleep when quiet, 0: never, -1: as the server says */
 	enum agent_portmap portmap;
 	bool no_kernel;              /* WireGuard in user space even where the kernel has it */
@@ -43,7 +44,8 @@ struct agent_network_conf {
 	/* Names in use by the other networks of this process. */
 	bool (*name_taken)(void *user, const struct agent_network *self, const char *ifname,
 			   const char *filter_table);
-	void (*on_change)(void *user); /* something that status shows */
+	uint64_t (*marks_taken)(void *user); /* slots of all networks of this process */
+	void (*on_change)(void *user);       /* something that status shows */
 	void *user;
 };
 
@@ -85,6 +87,8 @@ enum agent_state agent_network_state(const struct agent_network *n);
 /* Name of the interface and table in use; "" when down. */
 const char *agent_network_ifname(const struct agent_network *n);
 const char *agent_network_table(const struct agent_network *n);
+/* The mark of its packets; 0 none, or none yet. */
+uint32_t agent_network_mark(const struct agent_network *n);
 /* Why it is not connected: one sentence, "" when nothing is known. */
 const char *agent_network_error(const struct agent_network *n);
 /* default_route: one has come or gone. */

@@ -238,6 +238,9 @@ static void open_udp(struct turn_link *l, const struct ip_ep *server)
 	int room = LINK_RCVBUF;
 	unsigned len = ip_ep_to_sockaddr(server, &ss);
 	int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* Before connect(), which chooses our address by the way there. */
+	if (fd >= 0 && l->conf.fwmark != 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_MARK, &l->conf.fwmark, sizeof(l->conf.fwmark));
 	if (fd < 0 || connect(fd, (struct sockaddr *)&ss, len) < 0) {
 		const char *why = ln_strerror(-errno);
 		if (fd >= 0)
@@ -247,8 +250,6 @@ static void open_udp(struct turn_link *l, const struct ip_ep *server)
 	}
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) < 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
-	if (l->conf.fwmark != 0)
-		(void)setsockopt(fd, SOL_SOCKET, SO_MARK, &l->conf.fwmark, sizeof(l->conf.fwmark));
 	int err = ev_io_init(&l->io, l->loop, fd, on_readable);
 	if (err < 0) {
 		close(fd);

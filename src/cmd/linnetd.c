@@ -11,6 +11,7 @@
 #include "src/agent/agent.h"
 #include "src/agent/agent_version.h"
 #include "src/obs/obs_log.h"
+#include "src/plat/plat_mark.h"
 #include "src/svc/svc_conf.h"
 #include "src/svc/svc_opts.h"
 #include "src/svc/svc_prog.h"
@@ -27,6 +28,8 @@ enum {
 struct linnetd_conf {
 	const char *daemon_addr, *config, *state_dir, *log_level, *lazy, *filter_table, *transport;
 	struct svc_conf_strs log_file;
+	const char *mark;
+	bool no_mark;
 	bool multi, no_kernel, no_redirect, no_portmap, no_portmap_health;
 };
 
@@ -42,6 +45,15 @@ static const char *check_lazy(const char *text)
 		if (strcmp(text, words[i]) == 0)
 			return NULL;
 	return "on, off, true, false, 1, 0";
+}
+
+static const char *check_mark(const char *text)
+{
+	char *end;
+	unsigned long v = strtoul(text, &end, 0);
+	return text[0] != '-' && *end == '\0' && v > 0 && v <= PLAT_MARK_BITS
+		       ? NULL
+		       : "a number from 1 to 0xffffff";
 }
 
 #define ROW(key_, type_, field, preset_, env_, flag_, arg_, check_, help_)                         \
@@ -80,6 +92,12 @@ static const struct svc_conf_row linnetd_rows[] = {
 	    "relays by quic, ws, prefer-quic, prefer-ws, or auto: the faster to answer"),
 	ROW("disableEbpfWgProxy", CONF_BOOL, no_redirect, "true", "NB_DISABLE_EBPF_WG_PROXY", NULL,
 	    NULL, NULL, "false: relayed peers of the kernel by an XDP program on lo"),
+	ROW("socketMark", CONF_STR, mark, "0x1bd00", "NB_SOCKET_MARK", "socket-mark", "NUMBER",
+	    check_mark,
+	    "mark of the tunnel's own packets: the low 24 bits, for each network another"),
+	ROW("skipSocketMark", CONF_BOOL, no_mark, "false", "NB_SKIP_SOCKET_MARK",
+	    "skip-socket-mark", NULL, NULL,
+	    "no marks and no routing rules: routes into the tunnel capture its own packets"),
 	ROW("nftablesTable", CONF_STR, filter_table, "netbird", "NB_NFTABLES_TABLE",
 	    "nftables-table", "NAME", NULL, "name of the packet filter's table"),
 };
@@ -211,6 +229,7 @@ static int linnetd_run(struct linnetd *d, const struct linnetd_conf *conf, const
 		.socket = conf->daemon_addr + strlen("unix://"),
 		.filter_table = conf->filter_table,
 		.log_file = log_file,
+		.mark_base = conf->no_mark ? 0 : (uint32_t)strtoul(conf->mark, NULL, 0),
 		.multi = conf->multi,
 		.lazy = linnetd_lazy(conf->lazy),
 		.no_kernel = conf->no_kernel,

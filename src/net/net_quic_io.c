@@ -289,8 +289,8 @@ static int set_options(int fd, int family, bool connected, uint32_t fwmark)
 		(void)!setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) != 0)
 		(void)!setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	if (fwmark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &fwmark, sizeof(fwmark)) != 0)
-		return -errno;
+	if (fwmark != 0)
+		(void)!setsockopt(fd, SOL_SOCKET, SO_MARK, &fwmark, sizeof(fwmark));
 	/* QUIC finds the size of the path itself; packets are never cut (RFC 9000 14). */
 	(void)!setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &probe, sizeof(probe));
 	if (family == AF_INET6) {

@@ -38,6 +38,7 @@ struct plat_want {
 	bool filter_allow_all;    /* old server without rules: accept everything */
 	const struct plat_rule *rules;
 	size_t nrules;
+	uint32_t mark; /* of the network's own packets (plat_mark.h); 0: no routing rules */
 };
 
 struct plat;
@@ -49,8 +50,9 @@ void plat_free(struct plat *p); /* leaves the host as it is */
  * Brings the host to `want`; applying the same twice sends nothing the second time. When the filter
  * cannot be set it stays as it was and nothing else is touched (never wider than before). Otherwise
  * everything possible is done and the first failure reported. LN_E_MALFORMED, LN_E_LIMIT: the want
- * itself; LN_E_CONFLICT: the table belongs to another network; LN_E_DENIED: the interface is not a
- * tunnel; -EPERM: CAP_NET_ADMIN; -ENOENT: the program nft; LN_E_UNSUPPORTED: no nf_tables; -ENODEV.
+ * itself; LN_E_CONFLICT: the table or the mark belongs to another network; LN_E_DENIED: the
+ * interface is not a tunnel; -EPERM: CAP_NET_ADMIN; -ENOENT: the program nft; LN_E_UNSUPPORTED: no
+ * nf_tables; -ENODEV.
  */
 LN_MUST_CHECK int plat_apply(struct plat *p, const struct plat_want *want, struct ln_fail *f);
 /*
@@ -92,17 +94,21 @@ struct plat_way { /* how packets leave this host */
 	struct ip_addr source;  /* chosen by the kernel; family 0 unknown */
 };
 
-/* The route the kernel takes to an address now. -ENETUNREACH and the like when there is none. */
-LN_MUST_CHECK int plat_way(struct plat *p, const struct ip_addr *to, struct plat_way *ret);
+/* The route the kernel takes to an address now, for packets that bear `mark` (0 none).
+ * -ENETUNREACH and the like when there is none. */
+LN_MUST_CHECK int plat_way(struct plat *p, const struct ip_addr *to, uint32_t mark,
+			   struct plat_way *ret);
 
 /*
- * Changes of links, addresses and default routes: a descriptor that turns readable, and what came.
+ * Changes of links, addresses, routes and routing rules: a descriptor that turns readable, and what
+ * came.
  */
 enum plat_event_kind {
 	PLAT_EV_NONE,
 	PLAT_EV_ADDRESS,
 	PLAT_EV_DEFAULT_ROUTE,
-	PLAT_EV_LINK
+	PLAT_EV_LINK,
+	PLAT_EV_ROUTES /* others of the main table, or routing rules: plat_mark_refresh() */
 };
 
 struct plat_event {

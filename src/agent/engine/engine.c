@@ -41,6 +41,7 @@ int engine_apply_host(struct engine *e, struct ln_fail *f)
 		.filter_allow_all = e->allow_all && !c->block_inbound,
 		.rules = e->rules,
 		.nrules = c->block_inbound ? 0 : e->nrules,
+		.mark = e->conf.mark,
 	};
 	memcpy(want.ifname, e->ifname, sizeof(want.ifname));
 	addresses[want.naddresses++] = e->address;
@@ -170,6 +171,7 @@ static int engine_start_signal(struct engine *e, const struct mgmt_host *h, stru
 		.port = port,
 		.tls = h->https,
 		.key = &e->conf.conf->key,
+		.fwmark = e->conf.mark,
 		.box_of = engine_signal_box,
 		.on_message = engine_signal_message,
 		.on_state = engine_signal_state,
@@ -215,6 +217,7 @@ static int engine_start_device(struct engine *e, struct ln_fail *f)
 		.mtu = c->mtu,
 		.port = c->wg_port,
 		.key = &c->key,
+		.fwmark = e->conf.mark,
 		.redirect = e->conf.redirect,
 	};
 	err = wgif_new(e->conf.loop, e->conf.plat, e->conf.no_kernel, &uc, engine_on_uwg, e, &e->wg,

@@ -27,7 +27,8 @@ struct engine_conf {
 	const struct agent_conf *conf; /* stays valid and unchanged */
 	const char *ifname;            /* copied, like the next one */
 	const char *filter_table;
-	int lazy; /* 1 or 0 overrules the server; -1: as it says */
+	uint32_t mark; /* of all its sockets (src/plat/plat_mark.h); 0 none */
+	int lazy;      /* 1 or 0 overrules the server; -1: as it says */
 	enum agent_portmap portmap;
 	bool no_kernel;              /* WireGuard in user space even where the kernel has it */
 	const char *relay_transport; /* relay_transport_parse(); outlives the engine */

@@ -118,7 +118,7 @@ bool engine_addr_new_way(struct engine *e)
 		if (seen[k])
 			continue;
 		seen[k] = true;
-		if (plat_way(e->conf.plat, &v[i].addr.addr, &way) < 0)
+		if (plat_way(e->conf.plat, &v[i].addr.addr, e->conf.mark, &way) < 0)
 			continue;
 		changed |= e->ways[k].ifindex != 0 && !engine_addr_same_way(&e->ways[k], &way);
 		e->ways[k] = way;

@@ -116,6 +116,9 @@ static int engine_portmap_open(struct engine_portmap *m, const struct ip_addr *g
 	m->fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (m->fd < 0)
 		return -errno;
+	const uint32_t mark = m->engine->conf.mark;
+	if (mark != 0)
+		(void)!setsockopt(m->fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
 	int err = connect(m->fd, (const struct sockaddr *)&sa, n) < 0 ? -errno : 0;
 	n = sizeof(sa);
 	if (err == 0 && getsockname(m->fd, (struct sockaddr *)&sa, &n) < 0)

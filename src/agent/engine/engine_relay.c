@@ -115,6 +115,7 @@ void engine_relay_init(struct engine *e)
 {
 	struct relay_client_conf c = {
 		.own = &e->own,
+		.fwmark = e->conf.mark,
 		.transport = relay_transport_parse(e->conf.relay_transport),
 		.mtu = e->conf.conf->mtu,
 		.on_home = engine_relay_on_home,

@@ -81,6 +81,7 @@ static void engine_turn_start(struct engine *e)
 		.uri = s->uri,
 		.username = s->user,
 		.password = s->password,
+		.fwmark = e->conf.mark,
 		.tls = t->tls,
 		.up = engine_turn_on_up,
 		.closed = engine_turn_on_closed,

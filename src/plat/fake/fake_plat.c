@@ -9,6 +9,7 @@
 
 #include "src/plat/fake/fake_wg.h"
 #include "src/plat/plat_filter.h"
+#include "src/plat/plat_mark.h"
 
 #define NETWORKS_MAX 64
 #define EVENTS_MAX 64
@@ -137,6 +138,9 @@ static void check_invariants(const struct plat *p, const struct plat_want *want)
 	for (size_t i = 0; i < p->nnetworks && want->filter; i++)
 		ln_assert(strcmp(p->networks[i]->ifname, want->ifname) == 0 ||
 			  strcmp(p->networks[i]->table, want->filter_table) != 0);
+	for (size_t i = 0; i < p->nnetworks && want->mark != 0; i++)
+		ln_assert(strcmp(p->networks[i]->ifname, want->ifname) == 0 ||
+			  p->networks[i]->mark != want->mark);
 }
 
 int plat_apply(struct plat *p, const struct plat_want *want, struct ln_fail *f)
@@ -157,6 +161,8 @@ int plat_apply(struct plat *p, const struct plat_want *want, struct ln_fail *f)
 	changed |= n->up != want->up || (want->mtu != 0 && n->mtu != want->mtu);
 	changed |= take(&n->addresses, want->addresses, want->naddresses, false);
 	changed |= take(&n->routes, want->routes, want->up ? want->nroutes : 0, true);
+	changed |= n->mark != want->mark;
+	n->mark = want->mark;
 	n->up = want->up;
 	n->mtu = want->mtu != 0 ? want->mtu : n->mtu;
 	n->applied += changed;
@@ -198,13 +204,38 @@ void fake_plat_set_addresses(struct plat *p, const struct plat_addr *v, size_t n
 	p->naddresses = n;
 }
 
+int plat_mark_probe(struct plat *p, struct ln_fail *f)
+{
+	(void)p;
+	(void)f;
+	return 0;
+}
+
+int plat_mark_free_slot(struct plat *p, uint64_t taken, unsigned *ret)
+{
+	(void)p;
+	for (unsigned i = 0; i < PLAT_MARK_SLOTS; i++) {
+		if ((taken >> i & 1) == 0) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return LN_E_LIMIT;
+}
+
+void plat_mark_refresh(struct plat *p)
+{
+	(void)p; /* nobody else changes this kernel */
+}
+
 void fake_plat_set_way(struct plat *p, uint8_t family, const struct plat_way *way)
 {
 	p->ways[family == 6] = *way;
 }
 
-int plat_way(struct plat *p, const struct ip_addr *to, struct plat_way *ret)
+int plat_way(struct plat *p, const struct ip_addr *to, uint32_t mark, struct plat_way *ret)
 {
+	(void)mark;
 	const struct plat_way *w = &p->ways[to->family == 6];
 	if (w->ifindex == 0)
 		return -ENETUNREACH;

@@ -16,6 +16,7 @@ struct fake_plat_network {
 	bool up;
 	struct plat_prefixes addresses, routes;
 	char table[80]; /* "" = no filter */
+	uint32_t mark;
 	bool allow_all;
 	struct plat_rule *rules; /* as wanted */
 	size_t nrules;

@@ -14,7 +14,7 @@
 #include "src/plat/linux/lx_nft.h"
 
 #define PATH_LEN 4096
-#define RECORD_MAX 1024
+#define RECORD_MAX 4096
 #define VERSION 1
 
 static void record_path(char dst[PATH_LEN], const char *dir, const char *ifname, const char *suffix)
@@ -82,18 +82,28 @@ static int sync_folder(const char *dir)
 	return r;
 }
 
+static json_t *rpf_names(const struct lx_rpf *rpf)
+{
+	json_t *a = json_array();
+	for (unsigned i = 0; i < rpf->n; i++)
+		json_array_append_new(a, json_string(rpf->names[i]));
+	return a;
+}
+
 int lx_journal_write(const char *dir, const struct lx_journal *j, struct ln_fail *f)
 {
-	char path[PATH_LEN], temp[PATH_LEN], text[RECORD_MAX];
+	char path[PATH_LEN], temp[PATH_LEN];
 	unsigned long long start = 0;
 	(void)start_time(getpid(), &start);
-	int n = snprintf(text, sizeof(text),
-			 "{\"version\":%d,\"ifname\":\"%s\",\"table\":\"%s\",\"pid\":%d,"
-			 "\"start\":%llu}\n",
-			 VERSION, j->ifname, j->table, (int)getpid(), start);
+	json_t *o = json_pack("{si ss ss sI so si sI}", "version", VERSION, "ifname", j->ifname,
+			      "table", j->table, "mark", (json_int_t)j->mark, "strict",
+			      rpf_names(&j->rpf), "pid", (int)getpid(), "start", (json_int_t)start);
+	char *text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
 	record_path(path, dir, j->ifname, "");
 	record_path(temp, dir, j->ifname, ".new");
-	int r = write_synced(temp, text, (size_t)n);
+	int r = text != NULL ? write_synced(temp, text, strlen(text)) : LN_E_MALFORMED;
+	free(text);
 	if (r == 0 && rename(temp, path) < 0)
 		r = -errno;
 	if (r == 0)
@@ -111,6 +121,17 @@ static int copy_text(const json_t *o, const char *key, char *dst, size_t size)
 	if (s == NULL || strlen(s) >= size)
 		return LN_E_MALFORMED;
 	strcpy(dst, s);
+	return 0;
+}
+
+/* Absent in records of earlier versions. */
+static int read_rpf(const json_t *a, struct lx_rpf *ret)
+{
+	for (size_t i = 0; i < json_array_size(a); i++) {
+		const char *name = json_string_value(json_array_get(a, i));
+		if (name == NULL || !lx_rpf_add(ret, name))
+			return LN_E_MALFORMED;
+	}
 	return 0;
 }
 
@@ -138,6 +159,12 @@ static int read_record(const char *path, struct lx_journal *ret, bool *ret_alive
 	if (r == 0 &&
 	    (!lx_nft_ifname_ok(j.ifname) || (j.table[0] != '\0' && !lx_nft_name_ok(j.table))))
 		r = LN_E_MALFORMED;
+	json_int_t mark = json_integer_value(json_object_get(o, "mark"));
+	j.mark = (uint32_t)mark;
+	if (r == 0 && (mark < 0 || mark > UINT32_MAX))
+		r = LN_E_MALFORMED;
+	if (r == 0)
+		r = read_rpf(json_object_get(o, "strict"), &j.rpf);
 	pid_t pid = (pid_t)json_integer_value(json_object_get(o, "pid"));
 	json_int_t started = json_integer_value(json_object_get(o, "start"));
 	json_decref(o);

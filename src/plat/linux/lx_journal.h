@@ -7,6 +7,7 @@
  * A record names the process that wrote it (pid and start time), so that one start does not take
  * away what a running instance with the same folder has made.
  */
+#include "src/plat/linux/lx_rpf.h"
 #include "src/plat/plat.h"
 
 #define LX_TABLE_MAX 65
@@ -14,6 +15,8 @@
 struct lx_journal {
 	char ifname[PLAT_IFNAME_MAX];
 	char table[LX_TABLE_MAX]; /* "" = no packet filter */
+	uint32_t mark;            /* routing rules of this mark; 0 none */
+	struct lx_rpf rpf;        /* reverse path filters that were strict */
 };
 
 /* Makes the folder (0700) when it is missing. -errno. */

@@ -74,6 +74,8 @@ static int read_link(const struct nlmsghdr *h, void *arg)
 			ret->mtu = mnl_attr_get_u32(attr);
 		if (number && mnl_attr_get_type(attr) == IFLA_TXQLEN)
 			ret->txqueuelen = mnl_attr_get_u32(attr);
+		if (number && mnl_attr_get_type(attr) == IFLA_GROUP)
+			ret->group = mnl_attr_get_u32(attr);
 	}
 	return MNL_CB_OK;
 }
@@ -108,6 +110,17 @@ int lx_link_set(struct lx_nl *nl, unsigned ifindex, unsigned mtu, unsigned txque
 		mnl_attr_put_u32(h, IFLA_MTU, mtu);
 	if (txqueuelen != 0)
 		mnl_attr_put_u32(h, IFLA_TXQLEN, txqueuelen);
+	return lx_nl_ask(nl, h);
+}
+
+int lx_link_set_group(struct lx_nl *nl, unsigned ifindex, unsigned group)
+{
+	char buf[LX_NL_REQUEST] __attribute__((aligned(8)));
+	struct nlmsghdr *h = lx_nl_begin(nl, buf, RTM_NEWLINK, 0);
+	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(h, sizeof(*ifi));
+	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_index = (int)ifindex;
+	mnl_attr_put_u32(h, IFLA_GROUP, group);
 	return lx_nl_ask(nl, h);
 }
 

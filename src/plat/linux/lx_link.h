@@ -17,6 +17,7 @@ struct lx_link {
 	unsigned ifindex;
 	unsigned mtu;
 	unsigned txqueuelen;
+	unsigned group;
 	bool up;
 	bool tunnel;    /* of a kind we work on: tun, wireguard, dummy (tests) */
 	bool wireguard; /* the kernel's own WireGuard */
@@ -27,6 +28,7 @@ LN_MUST_CHECK int lx_link_find(struct lx_nl *nl, const char *ifname, struct lx_l
 /* Changes MTU, queue length (0 = leave either) and administrative state in one request. */
 LN_MUST_CHECK int lx_link_set(struct lx_nl *nl, unsigned ifindex, unsigned mtu, unsigned txqueuelen,
 			      bool up);
+LN_MUST_CHECK int lx_link_set_group(struct lx_nl *nl, unsigned ifindex, unsigned group);
 
 /* A link of type wireguard, down. -EOPNOTSUPP: the kernel knows no such type; -EEXIST. */
 LN_MUST_CHECK int lx_link_add_wireguard(struct lx_nl *nl, const char *ifname, unsigned mtu);

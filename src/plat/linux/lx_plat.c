@@ -9,7 +9,9 @@
 
 #include "src/obs/obs_log.h"
 #include "src/plat/linux/lx_link.h"
+#include "src/plat/linux/lx_mark.h"
 #include "src/plat/linux/lx_way.h"
+#include "src/plat/plat_mark.h"
 
 #define STATE_DIR_MAX 1024
 #define IPV6_MTU_MIN 1280 /* RFC 8200 section 5 */
@@ -156,14 +158,13 @@ static int check_want(struct plat *p, const struct plat_want *want, struct ln_fa
  * network, least of all for whoever wants to mend it from afar: what a crash would leave then is a
  * table that the next start replaces. Tried again at each apply.
  */
-static int write_journal(struct plat *p, struct lx_network *n, const char *table, struct ln_fail *f)
+int lx_plat_journal(struct plat *p, struct lx_network *n, const struct lx_journal *j,
+		    struct ln_fail *f)
 {
-	if (n->journaled && strcmp(n->journal.table, table) == 0)
+	if (n->journaled && memcmp(&n->journal, j, sizeof(*j)) == 0)
 		return 0;
-	struct lx_journal j = n->journal;
-	strcpy(j.table, table);
 	struct ln_fail why = { 0 };
-	int r = lx_journal_write(p->state_dir, &j, &why);
+	int r = lx_journal_write(p->state_dir, j, &why);
 	bool full = r == -ENOSPC || r == -EDQUOT || r == -EROFS;
 	if (r < 0 && !full)
 		return ln_fail(f, r, "%s", why.text);
@@ -171,9 +172,20 @@ static int write_journal(struct plat *p, struct lx_network *n, const char *table
 		log_warn("plat", "what a crash would leave on this host is not noted",
 			 LOG_STR("why", why.text));
 	n->journal_failed = full;
-	n->journal = j;
+	n->journal = *j;
 	n->journaled = !full;
 	return 0;
+}
+
+static int note(struct plat *p, struct lx_network *n, const char *table, uint32_t mark,
+		struct ln_fail *f)
+{
+	struct lx_journal j = n->journal;
+	(void)memset(j.table, 0, sizeof(j.table));
+	strcpy(j.table, table);
+	j.mark = mark;
+	lx_mark_note(p, &j);
+	return lx_plat_journal(p, n, &j, f);
 }
 
 static int remove_table(struct plat *p, const char *table, struct ln_fail *f)
@@ -211,9 +223,9 @@ static int apply_filter(struct plat *p, struct lx_network *n, const struct plat_
 	return r;
 }
 
-int plat_way(struct plat *p, const struct ip_addr *to, struct plat_way *ret)
+int plat_way(struct plat *p, const struct ip_addr *to, uint32_t mark, struct plat_way *ret)
 {
-	return lx_way_find(&p->nl, to, ret);
+	return lx_way_find(&p->nl, to, mark, ret);
 }
 
 int plat_filter_check(struct plat *p, const char *ifname, struct ln_fail *f)
@@ -253,10 +265,12 @@ static int apply_link(struct plat *p, const struct plat_want *want, struct lx_li
 		return r;
 	bool mtu = want->mtu != 0 && want->mtu != ret->mtu;
 	bool queue = want->txqueuelen != 0 && want->txqueuelen != ret->txqueuelen;
-	if (!mtu && !queue && want->up == ret->up)
-		return 0;
-	r = lx_link_set(&p->nl, ret->ifindex, mtu ? want->mtu : 0, queue ? want->txqueuelen : 0,
-			want->up);
+	bool group = want->mark != 0 && ret->group != PLAT_MARK_LINK_GROUP;
+	if (group)
+		r = lx_link_set_group(&p->nl, ret->ifindex, PLAT_MARK_LINK_GROUP);
+	if (r == 0 && (mtu || queue || want->up != ret->up))
+		r = lx_link_set(&p->nl, ret->ifindex, mtu ? want->mtu : 0,
+				queue ? want->txqueuelen : 0, want->up);
 	return r < 0 ? refused(p, r, f, "set up the interface", want->ifname) : 0;
 }
 
@@ -395,7 +409,7 @@ int plat_apply(struct plat *p, const struct plat_want *want, struct ln_fail *f)
 		return r;
 	struct lx_network *n = get_network(p, want->ifname);
 	const char *table = want->filter ? want->filter_table : n->table;
-	r = write_journal(p, n, table, f);
+	r = note(p, n, table, want->mark, f);
 	if (r == 0 && want->filter)
 		r = apply_filter(p, n, want, f);
 	struct lx_link link;
@@ -404,6 +418,9 @@ int plat_apply(struct plat *p, const struct plat_want *want, struct ln_fail *f)
 	if (r < 0)
 		return r;
 	struct ln_fail later = { 0 };
+	r = lx_mark_apply(p, n, link.ifindex, f);
+	if (r < 0)
+		return r;
 	r = apply_addresses(p, n, want, link.ifindex, f);
 	int e = want->up ? apply_routes(p, n, want, link.ifindex, r == 0 ? f : &later) : 0;
 	r = r == 0 ? e : r;
@@ -411,7 +428,7 @@ int plat_apply(struct plat *p, const struct plat_want *want, struct ln_fail *f)
 		e = remove_table(p, n->table, r == 0 ? f : &later);
 		if (e == 0) {
 			n->table[0] = '\0';
-			e = write_journal(p, n, "", r == 0 ? f : &later);
+			e = note(p, n, "", want->mark, r == 0 ? f : &later);
 		}
 		r = r == 0 ? e : r;
 	}
@@ -471,6 +488,9 @@ int plat_remove(struct plat *p, const char *ifname, const char *filter_table, st
 	}
 	if (r < 0)
 		return r; /* the record stays: the next start tries again */
+	lx_mark_clear(p, j.mark, &j.rpf, n);
+	if (n != NULL && n->mark != j.mark) /* the record could not be written */
+		lx_mark_clear(p, n->mark, &n->journal.rpf, n);
 	drop_network(n);
 	r = lx_journal_remove(p->state_dir, ifname);
 	return r < 0 ? ln_fail(f, r, "cannot remove the record of %s: %s", ifname, ln_strerror(r))

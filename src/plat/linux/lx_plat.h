@@ -17,6 +17,9 @@ struct lx_network { /* one per interface name that was applied */
 	struct lx_nft_facts facts; /* of what they hold */
 	bool filter_current;       /* false: send the text again although its mark is equal */
 	bool v6_refused;           /* said once per network */
+	uint32_t mark;             /* its rules are in the kernel; 0 none */
+	unsigned ifindex;          /* of the last plat_apply() */
+	bool mark_complained;      /* said already */
 };
 
 struct plat {
@@ -27,3 +30,7 @@ struct plat {
 	bool ipv6;  /* the kernel has IPv6 */
 	bool no_wg; /* it has no WireGuard: plat_wg_probe() has asked */
 };
+
+/* Writes what is wanted to be noted unless it is: on disk before anything it speaks of is done. */
+LN_MUST_CHECK int lx_plat_journal(struct plat *p, struct lx_network *n, const struct lx_journal *j,
+				  struct ln_fail *f);

@@ -5,8 +5,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static const int groups[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
-			      RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE };
+#include "src/plat/linux/lx_link.h"
+
+static const int groups[] = { RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+			      RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,  RTNLGRP_IPV4_RULE,
+			      RTNLGRP_IPV6_RULE };
 
 int lx_watch_open(struct lx_watch *w, struct ln_fail *f)
 {
@@ -54,13 +57,18 @@ static bool address_event(const struct nlmsghdr *h, struct plat_event *ret)
 	return true;
 }
 
-/* Only unicast default routes of the main table. */
+/* Of the main table, and not our own; unicast default routes with their interface. */
 static bool route_event(const struct nlmsghdr *h, struct plat_event *ret)
 {
 	const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
-	if (mnl_nlmsg_get_payload_len(h) < sizeof(*rt) || rt->rtm_dst_len != 0 ||
-	    rt->rtm_table != RT_TABLE_MAIN || rt->rtm_type != RTN_UNICAST)
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(*rt) || rt->rtm_table != RT_TABLE_MAIN ||
+	    rt->rtm_protocol == LX_ROUTE_PROTOCOL || (rt->rtm_flags & RTM_F_CLONED) != 0)
 		return false;
+	if (rt->rtm_dst_len != 0 || rt->rtm_type != RTN_UNICAST) {
+		*ret = (struct plat_event){ .kind = PLAT_EV_ROUTES,
+					    .gone = h->nlmsg_type == RTM_DELROUTE };
+		return true;
+	}
 	*ret = (struct plat_event){ .kind = PLAT_EV_DEFAULT_ROUTE,
 				    .gone = h->nlmsg_type == RTM_DELROUTE };
 	const struct nlattr *attr;
@@ -85,6 +93,11 @@ static bool event_of(const struct nlmsghdr *h, struct plat_event *ret)
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
 		return route_event(h, ret);
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
+		*ret = (struct plat_event){ .kind = PLAT_EV_ROUTES,
+					    .gone = h->nlmsg_type == RTM_DELRULE };
+		return true;
 	default:
 		return false;
 	}

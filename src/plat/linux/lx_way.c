@@ -41,7 +41,7 @@ static int read_way(const struct nlmsghdr *h, void *arg)
 	return MNL_CB_STOP;
 }
 
-int lx_way_find(struct lx_nl *nl, const struct ip_addr *to, struct plat_way *ret)
+int lx_way_find(struct lx_nl *nl, const struct ip_addr *to, uint32_t mark, struct plat_way *ret)
 {
 	char buf[LX_NL_REQUEST] __attribute__((aligned(8)));
 	struct plat_way way = { 0 };
@@ -50,6 +50,8 @@ int lx_way_find(struct lx_nl *nl, const struct ip_addr *to, struct plat_way *ret
 	rt->rtm_family = to->family == 4 ? AF_INET : AF_INET6;
 	rt->rtm_dst_len = (uint8_t)ip_bits(to);
 	mnl_attr_put(h, RTA_DST, ip_bits(to) / 8, to->b);
+	if (mark != 0)
+		mnl_attr_put_u32(h, RTA_MARK, mark);
 	int r = lx_nl_get(nl, h, read_way, &way);
 	if (r == 0)
 		*ret = way;

@@ -4,4 +4,5 @@
 #include "src/plat/plat.h"
 
 /* As plat_way(). */
-LN_MUST_CHECK int lx_way_find(struct lx_nl *nl, const struct ip_addr *to, struct plat_way *ret);
+LN_MUST_CHECK int lx_way_find(struct lx_nl *nl, const struct ip_addr *to, uint32_t mark,
+			      struct plat_way *ret);

@@ -72,6 +72,7 @@ static int begin(void **state)
 				 .conf = conf,
 				 .ifname = IFNAME,
 				 .filter_table = "lntest",
+				 .mark = 0x1bd00,
 				 .lazy = -1,
 				 .on_event = on_event };
 	if (engine_new(&c, &login, &engine, &f) < 0)

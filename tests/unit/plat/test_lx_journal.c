@@ -47,7 +47,10 @@ static bool exists(const char *name)
 static void test_round_trip(void **state)
 {
 	(void)state;
-	struct lx_journal j = { .ifname = "wt0", .table = "netbird" }, back;
+	struct lx_journal j = { .ifname = "wt0", .table = "netbird", .mark = 0x3f01bd00 }, back;
+	assert_true(lx_rpf_add(&j.rpf, "all") && lx_rpf_add(&j.rpf, "eth0.5"));
+	assert_true(lx_rpf_add(&j.rpf, "all") && j.rpf.n == 2);
+	assert_true(lx_rpf_add(&j.rpf, "\"quoted\\\""));
 	struct stat st;
 	char path[128];
 	assert_int_equal(lx_journal_prepare(dir, NULL), 0);
@@ -56,6 +59,18 @@ static void test_round_trip(void **state)
 	assert_int_equal(lx_journal_read(dir, "wt0", &back), 0);
 	assert_string_equal(back.ifname, "wt0");
 	assert_string_equal(back.table, "netbird");
+	assert_int_equal(back.mark, 0x3f01bd00);
+	assert_memory_equal(&back.rpf, &j.rpf, sizeof(j.rpf));
+	/* As many as there may be, with names as long as they may be. */
+	for (unsigned i = j.rpf.n; i < LX_RPF_MAX; i++) {
+		char name[PLAT_IFNAME_MAX];
+		snprintf(name, sizeof(name), "\"\"\"\"\"\"\"\"\"\"\"\"%03u", i);
+		assert_true(lx_rpf_add(&j.rpf, name));
+	}
+	assert_false(lx_rpf_add(&j.rpf, "one-too-many"));
+	assert_int_equal(lx_journal_write(dir, &j, NULL), 0);
+	assert_int_equal(lx_journal_read(dir, "wt0", &back), 0);
+	assert_int_equal(back.rpf.n, LX_RPF_MAX);
 	snprintf(path, sizeof(path), "%s/plat-wt0.json", dir);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
