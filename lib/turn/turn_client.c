@@ -14,6 +14,8 @@
 #define STALE_MAX 3          /* nonces in a row for one request */
 #define LIFETIME 600u        /* asked for; the answer counts */
 #define RENEW (240 * LN_SEC) /* permissions end after 300 s, channels after 600 s */
+/* A channel's number belongs to its peer for ten minutes and five more (RFC 8656 12). */
+#define CHANNEL_KEPT (900 * LN_SEC)
 #define REFUSED_FOR (30 * LN_SEC)
 #define CHANNEL_AFTER 8 /* datagrams to one peer that make a channel worth its request */
 #define TEXT_MAX 763
@@ -260,6 +262,11 @@ static void peer_refused(struct turn_client *c, struct turn_peer *p, ln_time now
 		heap_set(&c->timers, &p->timer, p->permitted_at + RENEW);
 		return;
 	}
+	if (!p->permitted && !p->unbindable && p->tx.method == TURN_BIND) {
+		p->unbindable = true; /* the number we had; without one then */
+		peer_ask(c, p, now);
+		return;
+	}
 	p->tx.active = p->permitted = p->bound = false;
 	p->refused_until = now + REFUSED_FOR;
 	p->nwaiting = 0;
@@ -287,7 +294,14 @@ static bool peer_due(struct turn_client *c, struct turn_peer *p, ln_time now)
 		peer_refused(c, p, now);
 		return false;
 	}
-	if (p->used_at < p->permitted_at || !p->permitted) {
+	bool quiet = p->used_at < p->permitted_at;
+	if (quiet && p->bound) {
+		/* The server keeps the binding: it may use the number, and refuses another. */
+		p->permitted = p->bound = false;
+		heap_set(&c->timers, &p->timer, p->permitted_at + CHANNEL_KEPT);
+		return false;
+	}
+	if (quiet || !p->permitted) {
 		peer_free(c, p); /* nobody sends there any more */
 		return false;
 	}

@@ -1,9 +1,10 @@
 /*
  * Two allocations of one TURN server that talk to each other, by the agent's own TURN code.
  *
- * Usage: turn_probe URI USER PASSWORD [COUNT] [SECONDS]. Prints the relayed address of both, sends
- * COUNT datagrams each way (the first ones wait for their permission), and once more after SECONDS,
- * when permissions have been renewed. Exit 0 when all that was sent after the permission arrived.
+ * Usage: turn_probe URI USER PASSWORD [COUNT] [SECONDS] [ROUNDS]. Prints the relayed address of
+ * both, sends COUNT datagrams each way (the first ones wait for their permission), and once more
+ * after SECONDS, when permissions have been renewed, ROUNDS times (1). Exit 0 when all that was
+ * sent after the permission arrived.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,6 +102,7 @@ int main(int argc, char **argv)
 		return 2;
 	unsigned count = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 100;
 	ln_time later = (argc > 5 ? (ln_time)strtoul(argv[5], NULL, 10) : 0) * LN_SEC;
+	unsigned rounds = argc > 6 ? (unsigned)strtoul(argv[6], NULL, 10) : 1;
 	loop = ev_loop_new();
 	if (strncmp(argv[1], "turns:", 6) == 0 && net_tls_ctx_client(NULL, &tls, &f) < 0)
 		return 2;
@@ -118,7 +120,7 @@ int main(int argc, char **argv)
 	}
 	if (wait_for(0, 0)) {
 		good = talk(count);
-		if (good && later != 0) {
+		for (unsigned i = 0; i < rounds && good && later != 0; i++) {
 			pass(later);
 			good = talk(count);
 		}

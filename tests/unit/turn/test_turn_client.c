@@ -255,14 +255,65 @@ static void test_permission_and_channel(void **state)
 	assert_true(ip_ep_equal(&from, &peer) && slice_is(data, "by channel"));
 	assert_int_equal(input(slice_of("\x4f\xff\0\0", 4)), 0); /* a channel nobody bound */
 	assert_int_equal(input(slice_of("\x40\0\0\5hi", 6)), 0); /* cut off */
-	/* Renewed while used, forgotten when not. */
+	/* Renewed while used, not renewed when not. */
 	now += 240 * LN_SEC;
 	asks(TURN_BIND, true);
 	grant(0);
 	quiet();
 	now += 240 * LN_SEC;
 	quiet();
+	/* The server has the binding for ten minutes: what it sends so is known, and the peer gets
+	   the same number again. */
+	assert_int_equal(input(slice_of("\x40\0\0\2hi\0\0", 8)), 1);
+	assert_int_equal(writes("203.0.113.5:9", "again").n, 0);
+	asks(TURN_BIND, true);
+	assert_memory_equal(asked.attr[STUN_ATTR_CHANNEL_NUMBER].p, "\x40\0", 2);
+	grant(0);
+	assert_int_equal(turn_msg_read_channel(polled(TURN_EV_SEND).bytes, &channel, &data), 0);
+	assert_true(channel == TURN_CHANNEL_FIRST && slice_is(data, "again"));
+	quiet();
+	/* Forgotten when the number is free. The allocation itself goes on meanwhile. */
+	now += 240 * LN_SEC;
+	asks(TURN_REFRESH, true);
+	grant(100000);
+	asks(TURN_BIND, true); /* "again" came after the last request */
+	grant(0);
+	quiet();
+	for (int i = 0; i < 3; i++) {
+		now += 240 * LN_SEC;
+		quiet();
+		assert_int_equal(turn_client_npeers(c), 1);
+	}
+	now += 240 * LN_SEC;
+	quiet();
 	assert_int_equal(turn_client_npeers(c), 0);
+}
+
+/* A server that has forgotten the number does not keep the peer from being reached. */
+static void test_a_channel_refused_after_a_pause(void **state)
+{
+	(void)state;
+	struct stun_msg m;
+	come_up();
+	assert_int_equal(writes("203.0.113.5:9", "a").n, 0);
+	asks(TURN_PERMIT, true);
+	grant(0);
+	(void)polled(TURN_EV_SEND);
+	for (int i = 0; i < 7; i++)
+		assert_int_not_equal(writes("203.0.113.5:9", "more").n, 0);
+	asks(TURN_BIND, true);
+	now += LN_MSEC;
+	grant(0);
+	now += 240 * LN_SEC; /* its number was never used: not renewed */
+	quiet();
+	assert_int_equal(writes("203.0.113.5:9", "b").n, 0);
+	asks(TURN_BIND, true);
+	refuse(400, NULL);
+	asks(TURN_PERMIT, true);
+	grant(0);
+	assert_int_equal(stun_msg_read(polled(TURN_EV_SEND).bytes, &m), 0);
+	assert_true(slice_is(m.attr[STUN_ATTR_DATA], "b"));
+	quiet();
 }
 
 static void test_refused_peers(void **state)
@@ -329,6 +380,7 @@ int main(void)
 		TEST(test_a_forged_answer_counts_for_nothing),
 		TEST(test_silence),
 		TEST(test_permission_and_channel),
+		TEST(test_a_channel_refused_after_a_pause),
 		TEST(test_refused_peers),
 		TEST(test_a_lost_allocation),
 		TEST(test_stream_frames),
