@@ -68,6 +68,7 @@ struct peer_conn *peer_conn_new(const struct peer_conn_conf *conf, const struct 
 	p->ep_fallback_at = LN_TIME_NEVER;
 	p->watch_at = LN_TIME_NEVER;
 	p->data.look_at = LN_TIME_NEVER;
+	peer_quality_reset(p);
 	p->idle_at = LN_TIME_NEVER;
 	p->relay.look_at = p->relay.wait_at = LN_TIME_NEVER;
 	if (!p->lazy)
@@ -124,6 +125,7 @@ void peer_conn_close(struct peer_conn *p, ln_time now, bool say_idle)
 	p->ep_fallback_at = LN_TIME_NEVER;
 	p->watch_at = LN_TIME_NEVER;
 	p->data = (struct peer_data){ .look_at = LN_TIME_NEVER };
+	peer_quality_reset(p);
 	p->idle_at = LN_TIME_NEVER;
 	peer_conn_endpoint_clear(p, true);
 	peer_conn_set_state(p, now, PEER_IDLE);
@@ -385,6 +387,7 @@ void peer_conn_info(const struct peer_conn *p, struct peer_info *ret)
 		.negotiations = p->negotiations,
 		.losses = p->losses,
 		.path_changes = p->path_changes,
+		.pair_changes = p->quality.pair_changes,
 	};
 	if (p->ice != NULL)
 		ice_agent_report(p->ice, &ret->ice);

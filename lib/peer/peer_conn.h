@@ -31,7 +31,8 @@
 #define PEER_LOCAL_SRFLX_MAX 8
 #define PEER_BUF_MIN 1280      /* bytes poll wants */
 #define PEER_RELAY_URL_MAX 255 /* longer addresses count as none */
-#define PEER_LINNET_LEVEL 1    /* what our offers say about ourselves */
+#define PEER_LINNET_LEVEL 2    /* what our offers say about ourselves */
+#define PEER_LEVEL_QUALITY 2   /* from here on: probes by the relay, numbered nominations */
 
 enum peer_state {
 	PEER_IDLE,
@@ -117,6 +118,7 @@ enum peer_out_kind {
 	PEER_OUT_RELAY_OPEN, /* reach the other side at out->relay_url; then peer_conn_relay_up() or
 				peer_conn_relay_down() */
 	PEER_OUT_RELAY_CLOSE, /* end that; no verb is called for it any more */
+	PEER_OUT_RELAYED,     /* send out->data to the other side by the relay */
 };
 
 struct peer_out {
@@ -145,6 +147,7 @@ struct peer_info { /* for status */
 	unsigned offers_sent, offers_received, answers_received, negotiations;
 	unsigned losses;       /* of every way at once */
 	unsigned path_changes; /* between direct and relay, while connected */
+	unsigned pair_changes; /* from one direct path to a better one */
 	char version[64];      /* of the other side, from its last offer; "" unknown */
 	char reason[240];      /* one sentence: how it is connected, or why not */
 };
@@ -202,6 +205,8 @@ void peer_conn_relay_down(struct peer_conn *p, ln_time now, const char *why);
  * peer_conn_relay_source(); true when there is something to poll.
  */
 bool peer_conn_relayed(struct peer_conn *p, ln_time now);
+/* What came by the relay was STUN (stun_is_message): a probe. 0, or why it was ignored. */
+int peer_conn_relay_stun(struct peer_conn *p, ln_time now, struct slice pkt);
 /*
  * The source address under which packets from the relay are shown to WireGuard. While the direct
  * path is used that is its address: else WireGuard would roam back to the relay (spec 4.7).

@@ -77,6 +77,7 @@ void peer_data_refuse_direct(struct peer_conn *p, ln_time now)
 static void peer_data_look(struct peer_conn *p, ln_time now, const struct peer_wg_stats *s)
 {
 	struct peer_data *d = &p->data;
+	peer_probe_traffic(p, now, s->tx_bytes + s->rx_bytes);
 	bool sent = s->tx_bytes > d->tx, received = s->rx_bytes != d->rx;
 	d->tx = s->tx_bytes;
 	d->rx = s->rx_bytes;

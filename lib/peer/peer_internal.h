@@ -3,9 +3,11 @@
  * The inside of a peer connection, for the files of lib/peer only: peer_conn.c (life and inputs),
  * peer_out.c (outputs), peer_nego.c (offers, answers, candidates, the ICE agent), peer_guard.c
  * (when to offer), peer_relay.c (the way by the relay), peer_data.c (whether packets pass),
- * peer_reason.c (sentences for people).
+ * peer_quality.c (which way is better), peer_probe.c (how good the relay is), peer_reason.c
+ * (sentences for people).
  */
 #include "lib/peer/peer_conn.h"
+#include "lib/peer/peer_quality.h"
 
 #define PEER_CANDS_MAX (PEER_LOCAL_HOSTS_MAX + PEER_LOCAL_SRFLX_MAX + 1) /* one relayed */
 #define PEER_CANDS_STEP 4
@@ -57,6 +59,7 @@ struct peer_relay {
 	unsigned moves;     /* since it last worked anywhere */
 	/* The direct path is silent and the relay carries instead. */
 	bool covers;
+	bool chosen;          /* ... or it is the better one, and the direct path stays as it is */
 	ln_time covers_until; /* at least; grows when it happens often */
 	ln_time covered_at;
 	unsigned covered;              /* times in the last minutes */
@@ -145,6 +148,7 @@ struct peer_conn {
 
 	struct peer_relay relay;
 	struct peer_data data;
+	struct peer_quality quality;
 
 	unsigned offers_sent, offers_received, answers_received, negotiations, losses;
 	unsigned path_changes;
@@ -210,12 +214,36 @@ void peer_relay_end(struct peer_conn *p, ln_time now);
 bool peer_relay_take_over(struct peer_conn *p, ln_time now, bool restarted);
 void peer_relay_selected(struct peer_conn *p, ln_time now); /* a pair has just been selected */
 void peer_relay_run(struct peer_conn *p, ln_time now);
+/* The relay carries although the direct path works, until the second call. Both must be up. */
+void peer_relay_choose(struct peer_conn *p, ln_time now);
+void peer_relay_unchoose(struct peer_conn *p, ln_time now);
+/* There were few enough changes lately that there may be one that is not needed. */
+bool peer_relay_calm(const struct peer_conn *p, ln_time now);
 
 /* peer_data.c */
 void peer_data_run(struct peer_conn *p, ln_time now);
 /* Checks pass and packets do not: the relay carries for a while. It must be up. */
 void peer_data_refuse_direct(struct peer_conn *p, ln_time now);
 bool peer_data_refuses_direct(const struct peer_conn *p, ln_time now);
+
+/* peer_quality.c */
+void peer_quality_reset(struct peer_conn *p);
+void peer_quality_run(struct peer_conn *p, ln_time now);
+ln_time peer_quality_deadline(const struct peer_conn *p);
+/* The controller's word, by a probe: whether the relay is to carry. */
+void peer_quality_told(struct peer_conn *p, ln_time now, uint32_t number, bool by_relay);
+void peer_quality_pair_changed(struct peer_conn *p, ln_time now);
+
+/* peer_probe.c */
+void peer_probe_run(struct peer_conn *p, ln_time now);
+void peer_probe_hurry(struct peer_conn *p, ln_time now); /* the next one now */
+/* The next one 5 s after the last; true when that is earlier than planned. */
+bool peer_probe_sooner(struct peer_conn *p, ln_time now);
+/* A packet came by the relay; true when there is something to poll. */
+bool peer_probe_packet(struct peer_conn *p, ln_time now);
+/* WireGuard's bytes in both directions, at every look at its counters. */
+void peer_probe_traffic(struct peer_conn *p, ln_time now, uint64_t bytes);
+bool peer_probe_take(struct peer_conn *p, ln_time now, struct mslice buf, struct peer_out *out);
 
 /* peer_reason.c */
 void peer_reason_write(const struct peer_conn *p, char *dst, size_t size);

@@ -226,6 +226,7 @@ static struct ice_agent *peer_nego_make_agent(struct peer_conn *p, ln_time now)
 		.wait_prflx = p->conf.wait_prflx,
 		.wait_relay = p->conf.wait_relay,
 		.noverlay = p->conf.noverlay,
+		.renominate = p->remote_level >= PEER_LEVEL_QUALITY,
 	};
 	memcpy(c.overlay, p->conf.overlay, sizeof(c.overlay));
 	struct ice_agent *a = ice_agent_new(&c, p->rng, now);
@@ -357,6 +358,9 @@ static void peer_nego_begin(struct peer_conn *p, ln_time now, const struct signa
 			    const struct ice_cred *cred)
 {
 	p->ice = peer_nego_make_agent(p, now);
+	/* Who draws new credentials counts its words from one again. */
+	if (!peer_nego_same_cred(p, cred))
+		p->quality.heard = 0;
 	p->remote_cred = *cred;
 	peer_nego_set_session(p, m);
 	p->nego_at = now;
@@ -443,8 +447,15 @@ void peer_nego_selected(struct peer_conn *p, ln_time now, const struct ice_pair_
 		peer_relay_selected(p, now);
 		peer_conn_set_state(p, now, PEER_CONNECTED);
 	}
+	if (!first && moved)
+		peer_quality_pair_changed(p, now);
 	if ((!first && !moved) || p->relay.covers)
 		return;
+	/* From a working path to a better one: the session goes with it, on both sides at once. */
+	if (!first && p->remote_level != 0 && peer_conn_has_session(p, now)) {
+		peer_conn_endpoint_set(p, &p->path, false);
+		return;
+	}
 	if (p->controller) {
 		/* Not a second initiation while the first is on its way by the relay: an
 		 * unmodified peer that answers the first one stalls us (spec 5.6). */

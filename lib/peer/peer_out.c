@@ -30,6 +30,7 @@ static void peer_out_run_timers(struct peer_conn *p, ln_time now)
 			peer_conn_endpoint_set(p, &ep, true);
 	}
 	peer_data_run(p, now);
+	peer_quality_run(p, now);
 	if (now >= p->idle_at) {
 		p->idle_at = now + p->conf.idle_check;
 		p->stats_for_idle = true;
@@ -148,7 +149,7 @@ bool peer_conn_poll(struct peer_conn *p, ln_time now, struct mslice buf, struct 
 	peer_out_run_timers(p, now);
 	if (peer_out_take_endpoint(p, out) || peer_out_take_relay(p, out))
 		return true;
-	if (peer_out_take_signal(p, now, buf, out))
+	if (peer_out_take_signal(p, now, buf, out) || peer_probe_take(p, now, buf, out))
 		return true;
 	if (peer_out_drain_ice(p, now, buf, out))
 		return true;
@@ -178,7 +179,7 @@ ln_time peer_conn_deadline(const struct peer_conn *p)
 {
 	ln_time t = ln_time_min(p->guard_at, p->repeat_at);
 	t = ln_time_min(t, ln_time_min(p->ep_fallback_at, p->watch_at));
-	t = ln_time_min(t, p->data.look_at);
+	t = ln_time_min(t, ln_time_min(p->data.look_at, peer_quality_deadline(p)));
 	t = ln_time_min(t, ln_time_min(p->idle_at, peer_relay_deadline(p)));
 	if (p->ice != NULL)
 		t = ln_time_min(t, ice_agent_deadline(p->ice));

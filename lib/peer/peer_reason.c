@@ -65,6 +65,15 @@ static void peer_reason_checks(const struct peer_conn *p, const struct ice_repor
 static void peer_reason_relayed(const struct peer_conn *p, struct str *s)
 {
 	str_addf(s, "relayed by %s: ", p->relay.url);
+	if (p->relay.chosen) {
+		struct ice_report r;
+		ice_agent_report(p->ice, &r);
+		const struct ice_quality *q = &r.quality;
+		str_addf(s, "the direct path is worse (%u of the last %u checks lost, %u ms)",
+			 ice_quality_count_lost(q, ICE_QUALITY_WINDOW), q->n,
+			 (unsigned)(q->rtt / LN_MSEC));
+		return;
+	}
 	if (p->relay.covers) {
 		char remote[IP_EP_TEXT_MAX];
 		ip_ep_format(&p->path, remote);

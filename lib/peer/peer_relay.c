@@ -77,6 +77,11 @@ static ln_time peer_relay_calm_at(const struct peer_conn *p)
 		       : p->relay.changed[p->relay.nchanged % PEER_CHANGES] + LN_MINUTE;
 }
 
+bool peer_relay_calm(const struct peer_conn *p, ln_time now)
+{
+	return peer_relay_calm_at(p) <= now;
+}
+
 static void peer_relay_changed(struct peer_conn *p, ln_time now, bool initiate)
 {
 	struct ip_ep ep = peer_relay_endpoint(p);
@@ -101,7 +106,7 @@ static void peer_relay_off(struct peer_conn *p, ln_time now)
 	r->state = PEER_RELAY_OFF;
 	r->since = now;
 	r->want_open = false;
-	r->covers = false;
+	r->covers = r->chosen = false;
 	r->look_at = r->wait_at = LN_TIME_NEVER;
 	p->relayed_at = 0;
 	p->want_state = true;
@@ -208,7 +213,7 @@ void peer_relay_close(struct peer_conn *p)
 	r->want_close |= r->state != PEER_RELAY_OFF && !r->want_open;
 	r->want_open = false;
 	r->state = PEER_RELAY_OFF;
-	r->covers = r->away = false;
+	r->covers = r->chosen = r->away = false;
 	r->moves = 0;
 	r->look_at = r->wait_at = LN_TIME_NEVER;
 	r->remote_url[0] = '\0';
@@ -278,7 +283,7 @@ bool peer_relay_take_over(struct peer_conn *p, ln_time now, bool restarted)
 		return false;
 	bool fresh = restarted && p->controller;
 	bool carried = r->covers || p->relayed_at != 0;
-	r->covers = false;
+	r->covers = r->chosen = false;
 	r->look_at = LN_TIME_NEVER;
 	if (p->relayed_at == 0)
 		p->relayed_at = now;
@@ -324,17 +329,43 @@ static void peer_relay_cover(struct peer_conn *p, ln_time now)
 	peer_relay_changed(p, now, false);
 }
 
+void peer_relay_choose(struct peer_conn *p, ln_time now)
+{
+	struct peer_relay *r = &p->relay;
+	if (r->state != PEER_RELAY_UP || !peer_conn_is_direct(p))
+		return;
+	r->chosen = true;
+	r->look_at = LN_TIME_NEVER;
+	p->want_state = true;
+	if (r->covers)
+		return;
+	r->covers = true;
+	r->covered_at = now;
+	peer_relay_changed(p, now, false);
+}
+
+/* From here on as after any silence: back when the direct path is heard. */
+void peer_relay_unchoose(struct peer_conn *p, ln_time now)
+{
+	struct peer_relay *r = &p->relay;
+	r->chosen = false;
+	/* What still comes by the relay is late, and no hint. */
+	r->covered_at = r->covers_until = r->look_at = now;
+	r->covered = LN_MAX(r->covered, 1u);
+}
+
 bool peer_conn_relayed(struct peer_conn *p, ln_time now)
 {
+	bool news = peer_probe_packet(p, now);
 	/* Until the other side has seen the change, and what is under way has arrived. An
 	 * unmodified one may wait for our first packet as long as for a handshake (spec 5.6). */
 	ln_time grace = p->remote_level != 0 ? PEER_RELAY_LATE : PEER_RELAY_LATE_UNMODIFIED;
 	if (peer_relay_path(p) != PEER_PATH_DIRECT || p->relay.state != PEER_RELAY_UP ||
 	    now - p->selected_at < grace)
-		return false;
+		return news;
 	/* One hint a minute: the other side may hear less than we do, and stay there for now. */
 	if (p->relay.covered != 0 && now - p->relay.covered_at < PEER_RELAY_COVER_MEMORY)
-		return false;
+		return news;
 	peer_relay_cover(p, now);
 	return true;
 }
@@ -347,7 +378,7 @@ void peer_relay_run(struct peer_conn *p, ln_time now)
 	if (now < r->look_at)
 		return;
 	r->look_at = LN_TIME_NEVER;
-	if (r->state != PEER_RELAY_UP || !peer_conn_is_direct(p))
+	if (r->state != PEER_RELAY_UP || !peer_conn_is_direct(p) || r->chosen)
 		return;
 	struct ice_report report;
 	ice_agent_report(p->ice, &report);

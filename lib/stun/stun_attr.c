@@ -28,6 +28,7 @@ static const struct attr_row {
 	[STUN_ATTR_REQUESTED_TRANSPORT] = { 0x0019, 4, 4 },
 	[STUN_ATTR_PAIR_ID] = { 0x8100, 0, 256 },
 	[STUN_ATTR_NOMINATION] = { 0xc001, 4, 4 },
+	[STUN_ATTR_WAY] = { 0xfe01, 4, 4 },
 };
 
 uint16_t stun_attr_type(enum stun_attr a)

@@ -42,6 +42,7 @@ enum stun_attr {
 	STUN_ATTR_PAIR_ID, /* 0x8100: "<source cid>:<destination cid>", unauthenticated upstream */
 	STUN_ATTR_NOMINATION, /* 0xc001: number of a renomination (draft-thatcher-ice-renomination)
 			       */
+	STUN_ATTR_WAY, /* 0xfe01, ours: the word of a probe by the relay (docs/design/peer.md) */
 	STUN_ATTR_COUNT
 };
 

@@ -90,9 +90,16 @@ static void wg_receive(struct sim_agent *a, const struct ip_ep *from, struct sli
 
 void sim_agent_relayed(struct sim_peer *p, struct slice pkt)
 {
+	if (p->agent->asleep)
+		return;
+	if (stun_is_message(pkt)) {
+		p->touched |= peer_conn_relay_stun(p->conn, now_of(p->agent), pkt) == 0;
+		settle(p->agent);
+		return;
+	}
 	p->touched |= peer_conn_relayed(p->conn, now_of(p->agent));
 	struct ip_ep from = peer_conn_relay_source(p->conn);
-	if (!ip_is_set(&from.addr) || p->agent->asleep)
+	if (!ip_is_set(&from.addr))
 		return;
 	wg_receive(p->agent, &from, pkt);
 	settle(p->agent);
@@ -187,6 +194,9 @@ static void apply(struct sim_peer *p, const struct peer_out *out)
 	}
 	case PEER_OUT_RELAY_OPEN:
 		sim_relay_open(p);
+		break;
+	case PEER_OUT_RELAYED:
+		sim_relay_send(p, out->data);
 		break;
 	case PEER_OUT_RELAY_CLOSE:
 		sim_relay_close(p);

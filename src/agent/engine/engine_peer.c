@@ -142,6 +142,10 @@ static void engine_peer_output(struct engine_peer *p, const struct peer_out *out
 	case PEER_OUT_RELAY_OPEN:
 		engine_relay_open(p, out);
 		break;
+	case PEER_OUT_RELAYED:
+		if (p->relay != NULL)
+			relay_peer_send(p->relay, out->data);
+		break;
 	case PEER_OUT_RELAY_CLOSE:
 		engine_relay_close(p);
 		break;

@@ -45,6 +45,11 @@ static void engine_relay_on_packet(void *user, struct relay_peer *rp, struct sli
 {
 	struct engine *e = user;
 	struct engine_peer *p = relay_peer_user(rp);
+	if (stun_is_message(data)) {
+		if (peer_conn_relay_stun(p->conn, ev_now(), data) == 0)
+			engine_peer_drive(p);
+		return;
+	}
 	if (peer_conn_relayed(p->conn, ev_now()))
 		engine_peer_drive(p);
 	struct ip_ep from = peer_conn_relay_source(p->conn);

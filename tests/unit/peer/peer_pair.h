@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/peer/peer_conn.h"
+#include "lib/stun/stun_msg.h"
 
 #include "tests/unit/unit.h"
 
@@ -38,12 +39,21 @@ struct pair_side {
 	char relay_url[PEER_RELAY_URL_MAX + 1];
 	struct ip_addr relay_ip;
 	unsigned relay_opens, relay_closes;
+	unsigned probes; /* and answers sent by the relay */
+	bool deaf_relay; /* gets no probes; the last is kept */
+
+	struct {
+		size_t n;
+		uint8_t b[512];
+	} heard;
 	struct peer_wg_stats wg;
+	unsigned checks;
 };
 
 struct pair {
 	ln_time now;
 	struct pair_side side[2]; /* 0 is the controller */
+	unsigned lose_every;      /* check of each side; 0 none */
 };
 
 static uint64_t pair_seed;
@@ -164,6 +174,24 @@ static inline void pair_on_relay(struct pair *w, int i, const struct peer_out *o
 		peer_conn_relay_up(s->conn, w->now);
 }
 
+static inline bool pair_loses(struct pair *w, int i, struct slice pkt)
+{
+	bool request = pkt.n > 0 && pkt.p[0] == 0;
+	return request && w->lose_every != 0 && ++w->side[i].checks % w->lose_every == 0;
+}
+
+static inline void pair_on_relayed(struct pair *w, int i, const struct peer_out *o)
+{
+	struct pair_side *s = &w->side[i], *other = &w->side[!i];
+	assert_true(stun_is_message(o->data));
+	s->probes++;
+	assert_true(o->data.n <= sizeof(other->heard.b));
+	memcpy(other->heard.b, o->data.p, o->data.n);
+	other->heard.n = o->data.n;
+	if (s->at_relay && other->at_relay && !other->deaf_relay)
+		(void)!peer_conn_relay_stun(other->conn, w->now, o->data);
+}
+
 static inline void pair_drain(struct pair *w, int i)
 {
 	struct pair_side *s = &w->side[i], *other = &w->side[!i];
@@ -177,6 +205,8 @@ static inline void pair_drain(struct pair *w, int i)
 			pair_on_signal(w, i, &o);
 			break;
 		case PEER_OUT_DATAGRAM:
+			if (pair_loses(w, i, o.data))
+				break;
 			if (!other->deaf_net && ip_ep_equal(&o.to, &other->local.hosts[0]))
 				(void)!peer_conn_stun(other->conn, w->now, &s->local.hosts[0],
 						      o.data);
@@ -185,6 +215,9 @@ static inline void pair_drain(struct pair *w, int i)
 			pair_on_endpoint(w, i, &o);
 			break;
 		case PEER_OUT_STATE:
+			break;
+		case PEER_OUT_RELAYED:
+			pair_on_relayed(w, i, &o);
 			break;
 		case PEER_OUT_GATHER:
 			s->gathers++;
