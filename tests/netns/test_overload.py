@@ -66,6 +66,12 @@ def three(lab, server):
     return made
 
 
+def test_nothing_above_the_queues(three):
+    """No queueing discipline: it would be passed by every packet and never hold one."""
+    for agent in three:
+        assert agent.host.run("tc", "qdisc", "show", "dev", "wt0").stdout.split()[:2] == ["qdisc", "noqueue"]
+
+
 def test_flood_drowns_itself(three):
     """One flow offers all it can to c: of sixteen others to b most lose next to nothing, and none is reordered."""
     a, b, c = three

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <string.h>
@@ -76,6 +77,9 @@ static int read_link(const struct nlmsghdr *h, void *arg)
 			ret->txqueuelen = mnl_attr_get_u32(attr);
 		if (number && mnl_attr_get_type(attr) == IFLA_GROUP)
 			ret->group = mnl_attr_get_u32(attr);
+		if (mnl_attr_get_type(attr) == IFLA_QDISC &&
+		    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
+			ret->fresh = strcmp(mnl_attr_get_str(attr), "noop") == 0;
 	}
 	return MNL_CB_OK;
 }
@@ -121,6 +125,18 @@ int lx_link_set_group(struct lx_nl *nl, unsigned ifindex, unsigned group)
 	ifi->ifi_family = AF_UNSPEC;
 	ifi->ifi_index = (int)ifindex;
 	mnl_attr_put_u32(h, IFLA_GROUP, group);
+	return lx_nl_ask(nl, h);
+}
+
+int lx_link_set_noqueue(struct lx_nl *nl, unsigned ifindex)
+{
+	char buf[LX_NL_REQUEST] __attribute__((aligned(8)));
+	struct nlmsghdr *h = lx_nl_begin(nl, buf, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE);
+	struct tcmsg *tc = mnl_nlmsg_put_extra_header(h, sizeof(*tc));
+	tc->tcm_family = AF_UNSPEC;
+	tc->tcm_ifindex = (int)ifindex;
+	tc->tcm_parent = TC_H_ROOT;
+	mnl_attr_put_strz(h, TCA_KIND, "noqueue");
 	return lx_nl_ask(nl, h);
 }
 

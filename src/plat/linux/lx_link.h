@@ -21,6 +21,7 @@ struct lx_link {
 	bool up;
 	bool tunnel;    /* of a kind we work on: tun, wireguard, dummy (tests) */
 	bool wireguard; /* the kernel's own WireGuard */
+	bool fresh;     /* nobody has chosen a queueing discipline yet, not even the kernel */
 };
 
 /* -ENODEV when no interface has that name. */
@@ -29,6 +30,8 @@ LN_MUST_CHECK int lx_link_find(struct lx_nl *nl, const char *ifname, struct lx_l
 LN_MUST_CHECK int lx_link_set(struct lx_nl *nl, unsigned ifindex, unsigned mtu, unsigned txqueuelen,
 			      bool up);
 LN_MUST_CHECK int lx_link_set_group(struct lx_nl *nl, unsigned ifindex, unsigned group);
+/* No queueing discipline. */
+LN_MUST_CHECK int lx_link_set_noqueue(struct lx_nl *nl, unsigned ifindex);
 
 /* A link of type wireguard, down. -EOPNOTSUPP: the kernel knows no such type; -EEXIST. */
 LN_MUST_CHECK int lx_link_add_wireguard(struct lx_nl *nl, const char *ifname, unsigned mtu);

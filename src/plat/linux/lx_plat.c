@@ -266,6 +266,13 @@ static int apply_link(struct plat *p, const struct plat_want *want, struct lx_li
 	bool mtu = want->mtu != 0 && want->mtu != ret->mtu;
 	bool queue = want->txqueuelen != 0 && want->txqueuelen != ret->txqueuelen;
 	bool group = want->mark != 0 && ret->group != PLAT_MARK_LINK_GROUP;
+	/*
+	 * A TUN never holds the kernel back: what does not fit into its own queues is dropped. So a
+	 * queueing discipline above them would always be empty, and cost every packet two locks.
+	 * Faster, not vital; whoever wants another one keeps it.
+	 */
+	if (ret->fresh)
+		(void)!lx_link_set_noqueue(&p->nl, ret->ifindex);
 	if (group)
 		r = lx_link_set_group(&p->nl, ret->ifindex, PLAT_MARK_LINK_GROUP);
 	if (r == 0 && (mtu || queue || want->up != ret->up))

@@ -121,6 +121,7 @@ static void test_link_addresses_routes(void **state)
 	assert_int_equal(shell("ip link show dev wt0"), 0);
 	assert_non_null(strstr(out, "mtu 1280"));
 	assert_non_null(strstr(out, "qlen 1000"));
+	assert_non_null(strstr(out, "qdisc noqueue"));
 	assert_non_null(strstr(out, "UP"));
 	assert_int_equal(shell("ip addr show dev wt0"), 0);
 	assert_non_null(strstr(out, "inet 100.90.1.2/16 scope global wt0"));
