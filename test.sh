@@ -80,12 +80,13 @@ if [ "$mode" = all ]; then
 	meson test -C build/fuzz --no-rebuild --print-errorlogs --num-processes "$(nproc)" --suite fuzzing | tail -n 40
 	cp build/fuzz/meson-logs/testlog.json build/results/fuzz.json 2>/dev/null || fail "meson left no results (fuzz)"
 	configure build/rel --buildtype=release linnet linnetd linnet-server linnet-upnp tests/bench/sync_load tests/interop/uwg_driver
-	# Threads: the unit tests that have some, the packet path against wireguard-go, whole agents.
-	configure build/tsan -Db_sanitize=thread linnet linnetd linnet-server linnet-upnp tests/interop/uwg_driver
+	# Threads: the unit tests that have some, the packet path against wireguard-go, whole agents, a crowd at three relay loops.
+	configure build/tsan -Db_sanitize=thread linnet linnetd linnet-server linnet-upnp tests/interop/uwg_driver \
+		tests/interop/relay_crowd
 	TSAN_OPTIONS=halt_on_error=1 meson test -C build/tsan --print-errorlogs --timeout-multiplier 5 --suite tsan | tail -n 20
 	cp build/tsan/meson-logs/testlog.json build/results/tsan.json 2>/dev/null || fail "meson left no results (tsan)"
 	TSAN_OPTIONS=halt_on_error=1 python_tests build/tsan tsan-pytest tests/interop/test_wg_wireguard_go.py \
-		tests/netns/test_two_networks.py
+		tests/netns/test_two_networks.py 'tests/netns/test_relay_crowd.py::test_a_thousand_peers_come_back[3]'
 	python_tests build/asan pytest tests/netns tests/interop tests/guest
 fi
 exec /usr/bin/python3 tools/test-summary build/results

@@ -149,7 +149,7 @@ int relay_links_forward(struct relay_hub *h, const struct relay_hub_peer *from,
 	memcpy(at + RELAY_HEADER, from->topic->id.b, RELAY_ID_LEN);
 	memcpy(at + RELAY_TRANSPORT_HEADER, msg.p + RELAY_TRANSPORT_HEADER,
 	       msg.n - RELAY_TRANSPORT_HEADER);
-	return l->out.bytes >= FLUSH_AT && !l->behind ? RELAY_HUB_FLUSH : 0;
+	return l->out.bytes >= FLUSH_AT ? RELAY_HUB_FLUSH : 0;
 }
 
 bool relay_links_take(struct relay_hub *h, unsigned to, struct relay_queue *ret)

@@ -43,6 +43,7 @@ struct combined_conf {
 	const char *relay_exposed;
 	int64_t relay_max_peers; /* 0 = the relay's default */
 	int64_t relay_health_threshold;
+	int64_t relay_loops; /* 0 = by the number of processors */
 	bool relay_without_quic;
 	struct svc_conf_strs turns;
 	const char *turn_secret, *turn_username, *turn_password;

@@ -1,6 +1,7 @@
 #include "src/combined/combined_server.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@
 #define MODULE "server"
 #define LEGACY_MANAGEMENT 33073
 #define LEGACY_SIGNAL 10000
+#define FEW_PROCESSORS 4
 #define DRAIN_RATE 1000   /* peers of a stopping relay sent away a second */
 #define TURNS_TO_CLOSE 16 /* loop turns after which every closed() has come */
 
@@ -73,6 +75,21 @@ static bool wants_relay(const struct combined *s)
 	       (s->plan->local_relay || s->roles == COMBINED_RELAY);
 }
 
+/*
+ * One for each processor this process may run on; one of all where there are few: there the mail
+ * between loops costs more than the second one brings (docs/decisions/0007).
+ */
+static unsigned relay_loops(const struct combined *s)
+{
+	cpu_set_t set;
+	int n = 1;
+	if (s->conf->relay_loops != 0)
+		return (unsigned)s->conf->relay_loops;
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		n = CPU_COUNT(&set);
+	return n < FEW_PROCESSORS ? 1 : (unsigned)LN_MIN(n, RELAY_SERVER_LOOPS_MAX);
+}
+
 static int start_relay(struct combined *s, struct ln_fail *f)
 {
 	struct relay_token_key key;
@@ -82,6 +99,7 @@ static int start_relay(struct combined *s, struct ln_fail *f)
 		.nkeys = 1,
 		.max_peers = (size_t)s->conf->relay_max_peers,
 		.health_threshold = (unsigned)s->conf->relay_health_threshold,
+		.loops = relay_loops(s),
 	};
 	int err = s->relay_secret[0] == '\0' ? find_relay_secret(s, f) : 0;
 	if (err < 0)

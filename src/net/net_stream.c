@@ -333,6 +333,27 @@ void net_stream_set_owner(struct net_stream *s, const struct net_stream_ops *ops
 	s->user = user;
 }
 
+int net_stream_leave(struct net_stream *s)
+{
+	ln_assert(!s->dead && !s->at_work);
+	if (s->failed || s->write_err)
+		return LN_E_CLOSED;
+	ev_io_fini(&s->io);
+	s->loop = NULL;
+	return 0;
+}
+
+int net_stream_enter(struct net_stream *s, struct ev_loop *l)
+{
+	s->loop = l;
+	int r = ev_io_init(&s->io, l, s->fd, on_io);
+	if (r != 0)
+		s->failed = true;
+	else
+		update_want(s);
+	return r;
+}
+
 void net_stream_feed(struct net_stream *s, struct slice data)
 {
 	if (!s->dead && !s->failed && !s->muted && data.n != 0)

@@ -35,6 +35,14 @@ LN_MUST_CHECK int net_stream_new(struct ev_loop *l, int fd, struct net_tls *tls,
 void net_stream_free(struct net_stream *s); /* also inside its callbacks */
 /* Another layer takes over (sniffed protocol). */
 void net_stream_set_owner(struct net_stream *s, const struct net_stream_ops *ops, void *user);
+/*
+ * To another loop and its thread: leave() on the thread of the present one, at a moment when no
+ * callback of the stream is running, then enter() on that of the other. In between it may only be
+ * handed over. LN_E_CLOSED of leave(): it has ended, which the owner has heard or will. -errno of
+ * enter(): only net_stream_free() is left.
+ */
+LN_MUST_CHECK int net_stream_leave(struct net_stream *s);
+LN_MUST_CHECK int net_stream_enter(struct net_stream *s, struct ev_loop *l);
 /* Hands bytes an earlier owner has read to the present one. */
 void net_stream_feed(struct net_stream *s, struct slice data);
 /*

@@ -6,16 +6,11 @@ bool relay_server_is_draining(const struct relay_server *s)
 	return s->draining;
 }
 
-size_t relay_server_peers(const struct relay_server *s)
+size_t relay_server_peers(struct relay_server *s)
 {
-	struct relay_hub_gauges g;
-	relay_hub_gauges(s->hub, ev_now(), &g);
-	return g.peers;
-}
-
-const struct relay_hub_counters *relay_server_counters(const struct relay_server *s)
-{
-	return relay_hub_counters(s->hub);
+	struct relay_figures f;
+	relay_shards_figures(s, &f);
+	return f.g.peers;
 }
 
 static void write_refusals(const struct relay_hub_counters *n, struct str *dst)
@@ -33,13 +28,14 @@ static void write_refusals(const struct relay_hub_counters *n, struct str *dst)
 		obs_metrics_value(dst, name, labels[i], n->refused[i]);
 }
 
-void relay_server_metrics(const struct relay_server *s, struct str *dst)
+void relay_server_metrics(struct relay_server *s, struct str *dst)
 {
-	const struct relay_hub_counters *n = relay_hub_counters(s->hub);
-	struct relay_hub_gauges g;
-	relay_hub_gauges(s->hub, ev_now(), &g);
+	struct relay_figures f;
+	relay_shards_figures(s, &f);
+	const struct relay_hub_counters *n = &f.n;
+	const struct relay_hub_gauges g = f.g;
 	obs_metrics_head(dst, "relay_peers", "gauge", "Connected peers");
-	size_t quic = LN_MIN(s->nquic, g.peers);
+	size_t quic = LN_MIN(f.nquic, g.peers);
 	obs_metrics_value(dst, "relay_peers", "transport=\"ws\"", g.peers - quic);
 	obs_metrics_value(dst, "relay_peers", "transport=\"quic\"", quic);
 	obs_metrics_one(dst, "relay_peers_active", "gauge",
@@ -50,9 +46,9 @@ void relay_server_metrics(const struct relay_server *s, struct str *dst)
 	obs_metrics_one(dst, "relay_transfer_sent_bytes_total", "counter",
 			"Bytes of Transport messages to peers", n->sent_bytes);
 	obs_metrics_histogram(dst, "relay_peer_authentication_time_milliseconds",
-			      "From the upgrade to the answer of the hello", &s->auth_time);
+			      "From the upgrade to the answer of the hello", &f.auth_time);
 	obs_metrics_histogram(dst, "relay_peer_store_time_milliseconds",
-			      "Handling of the hello: table and news", &s->store_time);
+			      "Handling of the hello: table and news", &f.store_time);
 	obs_metrics_one(dst, "relay_peer_reconnections_total", "counter",
 			"Connections that replaced one of the same peer", n->replaced);
 	write_refusals(n, dst);
@@ -62,7 +58,7 @@ void relay_server_metrics(const struct relay_server *s, struct str *dst)
 			"Messages dropped because the receiver is behind", n->dropped);
 	obs_metrics_one(dst, "relay_datagram_too_large_total", "counter",
 			"Messages dropped because the receiver's path over QUIC is too narrow",
-			s->too_large);
+			f.too_large);
 	obs_metrics_one(dst, "relay_subscriptions", "gauge", "Subscriptions to peers' states",
 			g.subscriptions);
 	obs_metrics_one(dst, "relay_draining", "gauge", "1 while the relay stops", g.draining);

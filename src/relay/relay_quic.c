@@ -25,13 +25,13 @@ void relay_quic_secret(const struct relay_server_conf *conf, uint8_t dst[NET_QUI
 
 static void too_large(struct relay_conn *c, size_t n)
 {
-	struct relay_server *s = c->server;
-	s->too_large++;
+	struct relay_shard *sh = c->shard;
+	sh->figures.too_large++;
 	if (c->narrow_since == 0) {
-		c->narrow_since = s->now;
+		c->narrow_since = sh->now;
 		c->narrow = n;
-	} else if (s->now - c->narrow_since > NARROW_LIMIT) {
-		relay_hub_close(s->hub, c->peer, RELAY_HUB_NARROW);
+	} else if (sh->now - c->narrow_since > NARROW_LIMIT) {
+		relay_hub_close(sh->hub, c->peer, RELAY_HUB_NARROW);
 	}
 }
 
@@ -58,7 +58,7 @@ static size_t write_piece(struct relay_conn *c, struct slice piece)
 
 void relay_quic_write(struct relay_conn *c)
 {
-	struct relay_hub *h = c->server->hub;
+	struct relay_hub *h = c->shard->hub;
 	struct slice v[SLICES];
 	size_t n;
 	while (!c->blocked && (n = relay_hub_view(c->peer, v, SLICES)) != 0) {
@@ -68,7 +68,7 @@ void relay_quic_write(struct relay_conn *c)
 		relay_hub_sent(h, c->peer, done);
 	}
 	if (c->blocked)
-		relay_hub_blocked(h, c->peer, c->server->now, true);
+		relay_hub_blocked(h, c->peer, c->shard->now, true);
 }
 
 static const struct net_quic_ops conn_ops = {
@@ -80,24 +80,23 @@ static const struct net_quic_ops conn_ops = {
 static bool on_admit(void *user)
 {
 	struct relay_server *s = user;
-	relay_server_begin_turn(s);
-	return !s->draining && relay_server_admit(s, s->now);
+	relay_shard_begin_turn(&s->shards[0]);
+	return !s->draining && !relay_server_is_full(s) && relay_server_admit(s, s->shards[0].now);
 }
 
 static void on_accept(void *user, struct net_quic *q, const struct ip_ep *from)
 {
 	struct relay_server *s = user;
-	struct relay_conn *c = ln_alloc(sizeof(*c));
-	relay_server_begin_turn(s);
-	*c = (struct relay_conn){ .server = s, .quic = q, .from = *from, .accepted = s->now };
-	c->peer = relay_hub_open(s->hub, s->now, c);
-	if (c->peer == NULL) {
-		ev_defer_free(s->loop, c);
+	struct relay_shard *sh = &s->shards[0]; /* one socket, one loop */
+	relay_shard_begin_turn(sh);
+	struct relay_conn *c = relay_conn_new(sh, from);
+	if (c == NULL) {
 		net_quic_free(q);
 		return;
 	}
+	sh->placed++;
+	c->quic = q;
 	net_quic_attach(q, &conn_ops, c);
-	list_add_tail(&s->conns, &c->link);
 }
 
 int relay_server_listen_quic(struct relay_server *s, const struct relay_server_quic *conf,

@@ -3,202 +3,188 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "src/front/front.h"
-#include "src/obs/obs_log.h"
+#include "lib/base/str.h"
+
+#include "src/net/net_stream.h"
 #include "src/relay/relay_server_internal.h"
 
 #define MODULE RELAY_SERVER_MODULE
 #define PATH "/relay"
-#define SLICES 4 /* of one write: 64 KiB, what a socket takes at once */
+#define EARLY_MAX (64u << 10) /* sent before the answer to the upgrade */
 
-/* --- the end of a connection ------------------------------------------------------------------*/
+/* --- what shards bring back -------------------------------------------------------------------*/
 
-static void drain_check(struct relay_server *s)
+static void collect(void *arg);
+
+/* Under the lock. */
+static void plan_collect(struct relay_server *s)
 {
+	if (!s->collecting)
+		ev_post(s->loop, collect, s);
+	s->collecting = true;
+}
+
+static void give_back(struct relay_shard *sh, struct front_place *place)
+{
+	sh->placed--;
+	if (place != NULL)
+		front_place_give(place);
+}
+
+void relay_server_return(struct relay_shard *sh, struct front_place *place)
+{
+	struct relay_server *s = sh->server;
+	if (sh->index == 0) {
+		give_back(sh, place);
+		return;
+	}
+	struct relay_return *r = ln_alloc(sizeof(*r));
+	*r = (struct relay_return){ .shard = sh, .place = place };
+	pthread_mutex_lock(&s->lock);
+	list_add_tail(&s->returned, &r->link);
+	plan_collect(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void relay_server_empty(struct relay_server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->nempty++;
+	plan_collect(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static bool take_returned(struct relay_server *s)
+{
+	struct list all;
+	list_init(&all);
+	pthread_mutex_lock(&s->lock);
+	for (struct list *it; (it = list_pop(&s->returned)) != NULL;)
+		list_add_tail(&all, it);
+	bool empty = s->nempty == s->nshards;
+	pthread_mutex_unlock(&s->lock);
+	for (struct list *it; (it = list_pop(&all)) != NULL;) {
+		struct relay_return *r = list_entry(it, struct relay_return, link);
+		give_back(r->shard, r->place);
+		free(r);
+	}
+	return empty;
+}
+
+static void collect(void *arg)
+{
+	struct relay_server *s = arg;
+	if (s->freed)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->collecting = false;
+	pthread_mutex_unlock(&s->lock);
+	bool empty = take_returned(s);
 	void (*done)(void *arg) = s->drained;
-	if (done == NULL || !list_empty(&s->conns))
+	if (!empty || !list_empty(&s->moves) || done == NULL)
 		return;
 	s->drained = NULL;
 	ev_timer_stop(&s->drain_timer);
-	ev_defer(s->loop, done, s->drained_arg);
+	done(s->drained_arg);
 }
 
-void relay_conn_end(struct relay_conn *c)
-{
-	struct relay_server *s = c->server;
-	relay_hub_remove(s->hub, c->peer);
-	net_ws_free(c->ws);
-	net_quic_free(c->quic);
-	if (c->place != NULL)
-		front_place_give(c->place);
-	list_remove(&c->link);
-	s->nquic -= c->quic != NULL && c->joined;
-	ev_defer_free(s->loop, c);
-	drain_check(s);
-}
+/* --- from the front to a shard ----------------------------------------------------------------*/
 
-static const char *reason_name(enum relay_hub_reason r)
-{
-	switch (r) {
-	case RELAY_HUB_LEFT:
-		return "left";
-	case RELAY_HUB_PROTOCOL:
-		return "a message that may not come here";
-	case RELAY_HUB_REFUSED:
-		return "wrong hello";
-	case RELAY_HUB_LATE:
-		return "no hello in time";
-	case RELAY_HUB_REPLACED:
-		return "the same peer connected again";
-	case RELAY_HUB_SILENT:
-		return "health checks unanswered";
-	case RELAY_HUB_STALLED:
-		return "does not read";
-	case RELAY_HUB_NARROW:
-		return "its path over QUIC is too narrow";
-	case RELAY_HUB_DRAINED:
-		return "the relay stops";
-	}
-	return "";
-}
-
-/* --- a turn -----------------------------------------------------------------------------------*/
-
-static void conn_write(struct relay_conn *c)
-{
-	struct slice v[SLICES];
-	size_t n;
-	if (c->blocked)
-		return;
-	if (c->quic != NULL) {
-		relay_quic_write(c);
-		return;
-	}
-	while (net_ws_pending(c->ws) == 0 && (n = relay_hub_view(c->peer, v, SLICES)) != 0) {
-		size_t sum = 0;
-		for (size_t i = 0; i < n; i++)
-			sum += v[i].n;
-		net_ws_write_frames(c->ws, v, n);
-		relay_hub_sent(c->server->hub, c->peer, sum);
-	}
-	if (net_ws_pending(c->ws) == 0)
-		return;
-	c->blocked = true;
-	c->seen_pending = net_ws_pending(c->ws);
-	relay_hub_blocked(c->server->hub, c->peer, c->server->now, true);
-}
-
-/* Blocked for RELAY_HUB_STALL: has the socket taken anything meanwhile? */
-static void conn_check(struct relay_conn *c)
-{
-	struct relay_hub *h = c->server->hub;
-	if (!c->blocked)
-		return;
-	if (c->quic != NULL) {
-		/* Its window has not opened once: it would not be blocked since then. */
-		relay_hub_close(h, c->peer, RELAY_HUB_STALLED);
-		return;
-	}
-	size_t pending = net_ws_pending(c->ws);
-	if (pending < c->seen_pending)
-		relay_hub_blocked(h, c->peer, c->server->now, true);
-	else
-		relay_hub_close(h, c->peer, RELAY_HUB_STALLED);
-	c->seen_pending = pending;
-}
-
-static void drain_hub(struct relay_server *s)
-{
-	struct relay_hub_out out;
-	while (relay_hub_poll(s->hub, s->now, &out)) {
-		struct relay_conn *c = out.user;
-		switch (out.event) {
-		case RELAY_HUB_WRITE:
-			conn_write(c);
-			break;
-		case RELAY_HUB_CHECK:
-			conn_check(c);
-			break;
-		case RELAY_HUB_CLOSE:
-			log_debug(MODULE, "connection ended", LOG_EP("peer", &c->from),
-				  LOG_STR("reason", reason_name(out.reason)));
-			conn_write(c);
-			relay_conn_end(c);
-			break;
-		}
-	}
-}
-
-static void end_turn(void *arg)
-{
-	struct relay_server *s = arg;
-	s->turn_planned = false;
-	if (s->stopped)
-		return;
-	s->now = ev_now();
-	drain_hub(s);
-	ev_timer_at(&s->timer, relay_hub_deadline(s->hub));
-	s->now = 0;
-}
-
-/* Something came in: the clock is read once, and what goes out goes at the end of the turn. */
-void relay_server_begin_turn(struct relay_server *s)
-{
-	if (s->now == 0)
-		s->now = ev_now();
-	if (!s->turn_planned)
-		ev_defer(s->loop, end_turn, s);
-	s->turn_planned = true;
-}
-
-static void on_timer(struct ev_timer *t)
-{
-	relay_server_begin_turn(ln_container(t, struct relay_server, timer));
-}
-
-/* --- a connection -----------------------------------------------------------------------------*/
-
-void relay_conn_message(void *user, struct slice msg)
-{
-	struct relay_conn *c = user;
-	struct relay_server *s = c->server;
-	relay_server_begin_turn(s);
-	bool joined = relay_hub_peer_id(c->peer) != NULL;
-	int said = relay_hub_input(s->hub, c->peer, s->now, joined ? 0 : ev_wall(), msg);
-	if ((said & RELAY_HUB_JOINED) != 0) {
-		ln_time now = ev_now();
-		c->joined = true;
-		s->nquic += c->quic != NULL;
-		obs_histogram_add(&s->auth_time, now - c->accepted);
-		obs_histogram_add(&s->store_time, now - s->now);
-	}
-	/* Also ends connections, this one perhaps: nothing of it is used after. */
-	if ((said & RELAY_HUB_FLUSH) != 0)
-		drain_hub(s);
-}
-
-void relay_conn_writable(void *user)
-{
-	struct relay_conn *c = user;
-	relay_server_begin_turn(c->server);
-	c->blocked = false;
-	relay_hub_blocked(c->server->hub, c->peer, c->server->now, false);
-	conn_write(c);
-}
-
-void relay_conn_closed(void *user, int err, const char *why)
-{
-	struct relay_conn *c = user;
-	relay_server_begin_turn(c->server);
-	log_debug(MODULE, "connection ended", LOG_EP("peer", &c->from), LOG_STR("reason", why));
-	relay_conn_end(c);
-}
-
-static const struct net_ws_ops ws_ops = {
-	.message = relay_conn_message,
-	.writable = relay_conn_writable,
-	.closed = relay_conn_closed,
+/* A connection whose upgrade is agreed on, until it is at its shard. */
+struct move {
+	struct list link;
+	struct relay_server *server; /* null once that is gone */
+	struct relay_shard *to;
+	struct net_stream *stream;
+	struct front_place *place;
+	struct ip_ep from;
+	struct str early; /* a client that did not wait for the answer */
+	bool ended;
+	char key[64];
 };
+
+static void move_data(void *user, struct slice data)
+{
+	struct move *m = user;
+	str_addn(&m->early, data.p, data.n);
+	m->ended |= m->early.err != 0;
+}
+
+static void move_writable(void *user)
+{
+}
+
+static void move_closed(void *user, int err, const char *why)
+{
+	struct move *m = user;
+	m->ended = true;
+}
+
+static const struct net_stream_ops move_ops = {
+	.data = move_data,
+	.writable = move_writable,
+	.closed = move_closed,
+};
+
+static void move_free(struct move *m)
+{
+	str_fini(&m->early);
+	free(m);
+}
+
+/* The stream belongs to the shard's loop. */
+static void stay(struct move *m)
+{
+	struct relay_conn *c = relay_conn_new(m->to, &m->from);
+	if (c == NULL) {
+		net_stream_free(m->stream);
+		relay_server_return(m->to, m->place);
+		return;
+	}
+	relay_conn_start_ws(c, m->stream, m->key, m->place);
+	net_stream_feed(m->stream, str_slice(&m->early));
+}
+
+/* On the thread of the shard. */
+static void arrive(void *arg)
+{
+	struct move *m = arg;
+	relay_shard_begin_turn(m->to);
+	if (net_stream_enter(m->stream, m->to->loop) == 0) {
+		stay(m);
+	} else {
+		net_stream_free(m->stream);
+		relay_server_return(m->to, m->place);
+	}
+	move_free(m);
+}
+
+static void move_end(struct move *m)
+{
+	list_remove(&m->link);
+	net_stream_free(m->stream);
+	give_back(m->to, m->place);
+	m->server = NULL;
+}
+
+/* Nobody's call is below us any more: the stream can change its loop. */
+static void depart(void *arg)
+{
+	struct move *m = arg;
+	struct relay_server *s = m->server;
+	if (s != NULL && (m->ended || net_stream_leave(m->stream) != 0)) {
+		move_end(m);
+		pthread_mutex_lock(&s->lock);
+		plan_collect(s); /* a drain may have waited for it */
+		pthread_mutex_unlock(&s->lock);
+	}
+	if (m->server == NULL) {
+		move_free(m);
+		return;
+	}
+	list_remove(&m->link);
+	ev_post(m->to->loop, arrive, m);
+}
 
 /* --- upgrades ---------------------------------------------------------------------------------*/
 
@@ -217,6 +203,23 @@ bool relay_server_admit(struct relay_server *s, ln_time now)
 	return true;
 }
 
+bool relay_server_is_full(const struct relay_server *s)
+{
+	size_t n = 0;
+	for (unsigned i = 0; i < s->nshards; i++)
+		n += s->shards[i].placed;
+	return s->max_peers != 0 && n >= s->max_peers;
+}
+
+static struct relay_shard *emptiest(struct relay_server *s)
+{
+	struct relay_shard *best = &s->shards[0];
+	for (unsigned i = 1; i < s->nshards; i++)
+		if (s->shards[i].placed < best->placed)
+			best = &s->shards[i];
+	return best;
+}
+
 static void refuse(struct front_request *rq, int status, const char *text)
 {
 	front_reply(rq, status, "text/plain", slice_str(text));
@@ -224,28 +227,28 @@ static void refuse(struct front_request *rq, int status, const char *text)
 
 static void take(struct relay_server *s, struct front_request *rq)
 {
-	struct relay_conn *c = ln_alloc(sizeof(*c));
+	struct relay_shard *to = emptiest(s);
+	struct move *m = ln_alloc(sizeof(*m));
 	struct front_taken taken;
-	char key[64];
-	*c = (struct relay_conn){ .server = s, .from = *front_request_peer(rq) };
-	c->accepted = s->now;
-	c->peer = relay_hub_open(s->hub, s->now, c);
-	if (c->peer == NULL) {
-		free(c);
-		refuse(rq, 503, "the relay takes no more connections\n");
-		return;
-	}
-	snprintf(key, sizeof(key), "%s", front_request_header(rq, "sec-websocket-key"));
-	int r = front_take(rq, &taken);
-	if (r < 0) {
-		relay_hub_remove(s->hub, c->peer);
-		free(c);
+	*m = (struct move){ .server = s, .to = to, .from = *front_request_peer(rq) };
+	snprintf(m->key, sizeof(m->key), "%s", front_request_header(rq, "sec-websocket-key"));
+	str_init(&m->early, EARLY_MAX);
+	if (front_take(rq, &taken) < 0) {
+		move_free(m);
 		refuse(rq, 426, "WebSocket over HTTP/1.1 only\n");
 		return;
 	}
-	c->place = taken.place;
-	c->ws = net_ws_accept(s->loop, taken.stream, key, RELAY_MSG_MAX, &ws_ops, c);
-	list_add_tail(&s->conns, &c->link);
+	to->placed++;
+	m->stream = taken.stream;
+	m->place = taken.place;
+	if (to->index != 0) {
+		net_stream_set_owner(m->stream, &move_ops, m);
+		list_add_tail(&s->moves, &m->link);
+		ev_defer(s->loop, depart, m);
+		return;
+	}
+	stay(m);
+	move_free(m);
 }
 
 static void on_request(void *service, struct front_request *rq)
@@ -259,55 +262,40 @@ static void on_request(void *service, struct front_request *rq)
 		.key = front_request_header(rq, "sec-websocket-key"),
 	};
 	int r = net_ws_check(&ws);
-	relay_server_begin_turn(s);
+	relay_shard_begin_turn(&s->shards[0]);
 	if (r < 0)
 		refuse(rq, r == LN_E_MALFORMED ? 400 : 426, "this is a WebSocket\n");
 	else if (s->draining)
 		refuse(rq, 503, "the relay stops\n");
-	else if (!relay_server_admit(s, s->now)) {
+	else if (relay_server_is_full(s))
+		refuse(rq, 503, "the relay takes no more connections\n");
+	else if (!relay_server_admit(s, s->shards[0].now))
 		refuse(rq, 503, "too many handshakes, come again\n");
-	} else
+	else
 		take(s, rq);
 }
 
 /* --- life -------------------------------------------------------------------------------------*/
 
-static size_t frame(uint8_t dst[RELAY_HUB_FRAME_MAX], size_t n)
-{
-	uint8_t head[WS_FRAME_HEADER_MAX] = { 0 };
-	size_t len = ws_frame_write(head, WS_FRAME_BINARY, n, NULL);
-	/* Messages of the relay are below 64 KiB: 2 or 4 bytes. */
-	memcpy(dst, head, RELAY_HUB_FRAME_MAX);
-	return len;
-}
-
 static void on_drain_limit(struct ev_timer *t)
 {
-	struct relay_server *s = ln_container(t, struct relay_server, drain_timer);
-	list_for_each_safe(it, &s->conns)
-		relay_conn_end(list_entry(it, struct relay_conn, link));
+	relay_shards_end_all(ln_container(t, struct relay_server, drain_timer));
 }
 
 struct relay_server *relay_server_new(struct ev_loop *loop, const struct relay_server_conf *conf)
 {
-	const struct relay_hub_conf hub = {
-		.instance_url = conf->instance_url,
-		.keys = conf->keys,
-		.nkeys = conf->nkeys,
-		.frame = frame,
-		.max_peers = conf->max_peers,
-		.health_threshold = conf->health_threshold,
-		.rng = ev_rng(),
-	};
 	struct relay_server *s = ln_alloc(sizeof(*s));
 	s->loop = loop;
-	relay_quic_secret(conf, s->quic_secret);
-	s->hub = relay_hub_new(&hub);
+	s->max_peers = conf->max_peers;
 	s->handshakes = conf->handshakes != 0 ? conf->handshakes : RELAY_SERVER_HANDSHAKES;
 	s->rows[0] = (struct front_row){ .path = PATH, .service = s, .handle = on_request };
-	list_init(&s->conns);
-	ev_timer_init(&s->timer, loop, on_timer);
+	list_init(&s->moves);
+	list_init(&s->returned);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->answered, NULL);
 	ev_timer_init(&s->drain_timer, loop, on_drain_limit);
+	relay_quic_secret(conf, s->quic_secret);
+	relay_shards_start(s, conf);
 	return s;
 }
 
@@ -323,10 +311,24 @@ void relay_server_drain(struct relay_server *s, ln_time over, ln_time limit,
 	s->draining = true;
 	s->drained = done;
 	s->drained_arg = arg;
-	relay_server_begin_turn(s);
-	relay_hub_drain(s->hub, s->now, over);
 	ev_timer_after(&s->drain_timer, limit);
-	drain_check(s);
+	relay_shards_drain(s, over);
+}
+
+static void dispose(void *arg)
+{
+	struct relay_server *s = arg;
+	pthread_mutex_destroy(&s->lock);
+	pthread_cond_destroy(&s->answered);
+	free(s->shards);
+	free(s);
+}
+
+/* The last job posted; a turn of the first shard may still be planned. */
+static void finish(void *arg)
+{
+	struct relay_server *s = arg;
+	ev_defer(s->loop, dispose, s);
 }
 
 void relay_server_free(struct relay_server *s)
@@ -334,13 +336,12 @@ void relay_server_free(struct relay_server *s)
 	if (s == NULL)
 		return;
 	s->drained = NULL;
-	list_for_each_safe(it, &s->conns)
-		relay_conn_end(list_entry(it, struct relay_conn, link));
+	list_for_each_safe(it, &s->moves)
+		move_end(list_entry(it, struct move, link));
+	relay_shards_stop(s);
 	net_quic_listen_free(s->quic);
-	relay_hub_free(s->hub);
-	s->hub = NULL;
-	s->stopped = true;
-	ev_timer_fini(&s->timer);
+	(void)take_returned(s);
 	ev_timer_fini(&s->drain_timer);
-	ev_defer_free(s->loop, s);
+	s->freed = true;
+	ev_post(s->loop, finish, s);
 }

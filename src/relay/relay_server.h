@@ -1,8 +1,10 @@
 #pragma once
 /*
- * The relay service: the hub (lib/relay/relay_hub.h) behind WebSockets that the front hands over
- * at /relay (spec relay 5, 10, 12), and behind QUIC on a UDP port (spec relay 11). Belongs to one
- * loop.
+ * The relay service: hubs (lib/relay/relay_hub.h) behind WebSockets that the front hands over at
+ * /relay (spec relay 5, 10, 12), and behind QUIC on a UDP port (spec relay 11). Everything here is
+ * called on the loop it was made with. That loop accepts all connections and carries QUIC and a
+ * share of the WebSockets; `loops - 1` threads carry the others, each with a loop and a hub of its
+ * own (lib/relay/relay_links.h). A new connection goes to the loop that has the fewest.
  *
  * Reads are large, every message of a read is sorted into its receiver's queue, and each receiver
  * is written once per turn of the loop.
@@ -18,9 +20,9 @@
 
 struct ev_loop;
 struct front_row;
-struct relay_hub_counters;
 struct relay_server;
 
+#define RELAY_SERVER_LOOPS_MAX 16
 #define RELAY_SERVER_HANDSHAKES 2000 /* upgrades a second; twice that at once */
 
 struct relay_server_conf {
@@ -30,6 +32,7 @@ struct relay_server_conf {
 	size_t max_peers;          /* 0: the hub's default */
 	unsigned health_threshold; /* health checks in a row without an answer; 0 = 1 */
 	unsigned handshakes;       /* 0 = RELAY_SERVER_HANDSHAKES */
+	unsigned loops;            /* at most RELAY_SERVER_LOOPS_MAX; 0 = 1 */
 };
 
 struct relay_server_quic {
@@ -52,6 +55,6 @@ void relay_server_drain(struct relay_server *s, ln_time over, ln_time limit,
 void relay_server_free(struct relay_server *s); /* null is fine; ends what is open */
 
 bool relay_server_is_draining(const struct relay_server *s);
-size_t relay_server_peers(const struct relay_server *s); /* connections */
-const struct relay_hub_counters *relay_server_counters(const struct relay_server *s);
-void relay_server_metrics(const struct relay_server *s, struct str *dst);
+/* These two ask every loop and wait for a turn of each. */
+size_t relay_server_peers(struct relay_server *s); /* connections */
+void relay_server_metrics(struct relay_server *s, struct str *dst);

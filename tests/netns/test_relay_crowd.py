@@ -12,15 +12,15 @@ CROWD = pathlib.Path(os.environ.get("LINNET_BUILD") or programs_folder(), "tests
 
 
 class Relay:
-    def __init__(self, host):
-        self.host = host
+    def __init__(self, host, loops):
+        self.host, self.loops = host, loops
         self.start()
 
     def start(self):
         self.process = self.host.start(
             "env", "LINNET_MAX_PER_SOURCE=1000000", programs_folder() / "linnet-server", "relay", "--listen", ":33080",
             "--relay-exposed-address", URL, "--auth-secret", SECRET, "--metrics-port", "9091", "--log-file", "console",
-            log="relay.log")
+            "--relay-loops", str(self.loops), log="relay.log")
         wait_until(lambda: ":33080" in self.host.run("ss", "-ltn").stdout, 10, "the relay to listen")
 
     def metric(self, name):
@@ -30,8 +30,9 @@ class Relay:
 
 
 @pytest.mark.skipif(not CROWD.exists(), reason=f"{CROWD} is not built")
-def test_a_thousand_peers_come_back(lab):
-    relay = Relay(lab.server)
+@pytest.mark.parametrize("loops", [1, 3])
+def test_a_thousand_peers_come_back(lab, loops):
+    relay = Relay(lab.server, loops)
     crowd = lab.server.start(CROWD, "--url", URL, "--secret", SECRET, "--clients", str(CLIENTS), "--rounds", "3",
                              log="crowd.log")
 

@@ -3,10 +3,10 @@
 
 Usage: run.py [--kinds linnet,netbird,coturn] [--pairs 1,10,100,1000] [--tls] [--seconds 4] [--idle 1000] [--rounds 1]
 
-JSON lines, a first one about the machine: server, tls, relay (flood of N pairs; rate: delay at so many packets a second;
-overloaded, loaded: delay when the rate of the flood with 10 pairs is offered, and at 80 % of what got through then; idle), kpps, gbit_s, cpu_s_per_gb of the relay, p50/p99 in ms,
-KiB of resident memory per idle connection. The relay runs on one core, the generator on another (--spread:
-wherever the system puts them). NETBIRD_RELAY_BIN names NetBird's relay; linnet comes from $LINNET_BIN or build/.
+JSON lines, to be appended to those of other parts of a run, a first one about the machine: server, tls, relay (flood of N
+pairs; rate: delay at so many packets a second; overloaded, loaded: delay when the rate of the flood with 10 pairs is offered,
+and at 80 % of what got through then; idle), kpps, gbit_s, cpu_s_per_gb of the relay, p50/p99 in ms, KiB of resident memory per idle connection. The relay runs on one core, the generator on another (--spread:
+wherever the system puts them; what --loops of linnet needs). NETBIRD_RELAY_BIN names NetBird's relay; linnet comes from $LINNET_BIN or build/.
 """
 import argparse
 import json
@@ -50,7 +50,8 @@ def certificate(folder):
 
 
 class Relay:
-    def __init__(self, kind, tls, folder, spread):
+    def __init__(self, kind, tls, folder, args):
+        spread = args.spread
         self.kind, self.tls, self.port = kind, tls, free_port()
         scheme = "rels" if tls else "rel"
         self.url = f"{scheme}://127.0.0.1:{self.port}"
@@ -61,6 +62,7 @@ class Relay:
                     self.url, "--auth-secret", SECRET, "--log-level", "warn", "--log-file", "console"]
             argv += ["--cert-file", folder / "cert.pem", "--cert-key", folder / "key.pem"] if tls else []
             env["LINNET_MAX_PER_SOURCE"] = "1000000"
+            env["LINNET_RELAY_LOOPS"] = str(args.loops)
         elif kind == "coturn":
             self.url = f"turn://127.0.0.1:{self.port}"
             argv = ["turnserver", "-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", self.port, "--no-auth", "--no-cli",
@@ -143,9 +145,10 @@ def idle(relay, args):
 def measure(relay, args, pairs):
     """Memory first: later the allocator keeps what a flood has used."""
     def report(what, row):
-        print(json.dumps({"server": relay.kind, "tls": relay.tls, "relay": what, **row}), flush=True)
+        print(json.dumps({"server": relay.kind, "tls": relay.tls, "relay": what, **loops, **row}), flush=True)
         return row
 
+    loops = {"loops": args.loops} if relay.kind == "linnet" and args.loops != 1 else {}
     size, seconds = ("--size", args.size), ("--seconds", args.seconds)
     if args.idle and relay.kind != "coturn":
         report("idle", idle(relay, args))
@@ -171,6 +174,7 @@ def main():
     parser.add_argument("--size", type=int, default=1200)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--loops", type=int, default=1)
     parser.add_argument("--idle", type=int, default=1000)
     parser.add_argument("--rate", type=int, default=10000)
     parser.add_argument("--tls", action="store_true")
@@ -189,7 +193,7 @@ def main():
                 continue
             # Allocations of TURN outlive their clients: coturn begins anew each time.
             for pairs in args.pairs.split(",") if kind == "coturn" else [args.pairs]:
-                relay = Relay(kind, args.tls and kind != "coturn", folder, args.spread)
+                relay = Relay(kind, args.tls and kind != "coturn", folder, args)
                 try:
                     measure(relay, args, [int(n) for n in pairs.split(",")])
                 finally:

@@ -37,6 +37,7 @@ static struct client clients[2];
 
 /* --- the server -------------------------------------------------------------------------------*/
 
+/* *state: the number of loops. */
 static int setup(void **state)
 {
 	struct ip_ep at = { .addr = ip_v4(0x7f000001) };
@@ -46,9 +47,11 @@ static int setup(void **state)
 	loop = ev_loop_new();
 	assert_int_equal(front_new(loop, &fc, &front, &f), 0);
 	relay_token_key_make(slice_str("secret"), &key);
-	const struct relay_server_conf rc = {
-		.instance_url = "rel://127.0.0.1:1", .keys = &key, .nkeys = 1, .handshakes = 20
-	};
+	const struct relay_server_conf rc = { .instance_url = "rel://127.0.0.1:1",
+					      .keys = &key,
+					      .nkeys = 1,
+					      .handshakes = 20,
+					      .loops = (unsigned)(uintptr_t)*state };
 	relay = relay_server_new(loop, &rc);
 	const struct front_row *rows = relay_server_rows(relay, &n);
 	front_add(front, rows, n);
@@ -370,15 +373,21 @@ static void handshakes_are_limited(void **state)
 		close(fds[i]);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_prestate_setup_teardown(f, setup, teardown, (void *)1)
+/* The two clients are on different threads then. */
+#define TEST2(f) cmocka_unit_test_prestate_setup_teardown(f, setup, teardown, (void *)2)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(messages_of_every_size_arrive), TEST(the_other_is_told_of_an_end),
-		TEST(drain_says_close_and_ends),     TEST(front_may_end_before_the_relay),
-		TEST(bad_upgrades_are_refused),      TEST(broken_frames_end_the_connection),
-		TEST(pings_are_answered_in_pieces),  TEST(handshakes_are_limited),
+		TEST(messages_of_every_size_arrive),  TEST(the_other_is_told_of_an_end),
+		TEST(drain_says_close_and_ends),      TEST(front_may_end_before_the_relay),
+		TEST(bad_upgrades_are_refused),       TEST(broken_frames_end_the_connection),
+		TEST(pings_are_answered_in_pieces),   TEST(handshakes_are_limited),
+		TEST2(messages_of_every_size_arrive), TEST2(the_other_is_told_of_an_end),
+		TEST2(drain_says_close_and_ends),     TEST2(front_may_end_before_the_relay),
+		TEST2(bad_upgrades_are_refused),      TEST2(broken_frames_end_the_connection),
+		TEST2(pings_are_answered_in_pieces),  TEST2(handshakes_are_limited),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
