@@ -18,6 +18,7 @@
 #include "src/ev/ev.h"
 #include "src/management/management.h"
 #include "src/management/management_fast.h"
+#include "src/management/management_pace.h"
 #include "src/net/net_grpc.h"
 #include "src/store/store.h"
 
@@ -61,12 +62,10 @@ struct management_peer {
 
 /* Gathers changes: see management_push.c. */
 struct management_push {
-	uint64_t want;    /* a commit raised the serial to at least this */
-	bool loading;     /* a snapshot is under way */
-	bool again;       /* something changed while it was */
-	bool due;         /* streams have not been told about the snapshot */
-	ln_time next;     /* not before: distribution */
-	ln_time interval; /* grows in a burst */
+	uint64_t want; /* a commit raised the serial to at least this */
+	bool loading;  /* a snapshot is under way */
+	bool again;    /* something changed while it was */
+	struct management_pace pace;
 	struct ev_timer timer;
 	struct ev_timer work;
 	struct list dirty;   /* streams that need a map */

@@ -2,10 +2,8 @@
  * From a commit to the streams (spec management-protocol 5.7): the snapshot is loaded again, then
  * every stream is offered the newest map.
  *
- * A single change goes out at once. Changes that follow within the interval wait for its end, and
- * the interval doubles while they keep coming, from 100 ms to 1 s: nobody waits longer than that,
- * and a burst costs at most one round a second. The first map of a stream does not wait for any of
- * this. Maps are computed in slices between other work of the loop.
+ * Changes are gathered for a moment (management_pace.h); the first map of a stream does not wait
+ * for that. Maps are computed in slices between other work of the loop.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +11,6 @@
 #include "src/management/management_internal.h"
 #include "src/obs/obs_log.h"
 
-#define PUSH_INTERVAL_MIN (100 * LN_MSEC)
-#define PUSH_INTERVAL_MAX LN_SEC
 #define PUSH_RETRY LN_SEC         /* the store could not be read */
 #define PUSH_SLICE (5 * LN_MSEC)  /* computing maps before other work gets its turn */
 #define PUSH_ARENA_MAX (64 << 20) /* of one map; its parts are not in it */
@@ -132,8 +128,7 @@ static void feed_slice(struct ev_timer *t)
 static void distribute(struct management *m)
 {
 	/* What was committed while this snapshot was read is told by the next round. */
-	m->push.due = m->snapshot->serial < m->push.want;
-	m->push.next = ev_now() + m->push.interval;
+	management_pace_told(&m->push.pace, ev_now(), m->snapshot->serial < m->push.want);
 	list_for_each(n, &m->streams) {
 		struct management_stream *st = list_entry(n, struct management_stream, all);
 		if (st->peer != NULL && !st->waiting)
@@ -167,8 +162,8 @@ static void load_done(void *arg)
 	if (j->result < 0) {
 		m->counters.store_errors++;
 		log_error("management", "cannot read the account", LOG_ERRNO(j->result));
-		p->next = ev_now() + PUSH_RETRY;
-		ev_timer_at(&p->timer, p->next);
+		p->pace.next = ev_now() + PUSH_RETRY;
+		ev_timer_at(&p->timer, p->pace.next);
 	} else if (j->snapshot->serial < m->snapshot->serial) {
 		/* A store that went back would be refused by the agents (4.4). */
 		log_error("management", "the serial of the account went back",
@@ -183,10 +178,10 @@ static void load_done(void *arg)
 		m->snapshot = j->snapshot;
 		management_peers_purge(m);
 		serve_waiting(m);
-		if (p->due && ev_now() >= p->next)
+		if (p->pace.due && ev_now() >= p->pace.next)
 			distribute(m);
-		else if (p->due)
-			ev_timer_at(&p->timer, p->next);
+		else if (p->pace.due)
+			ev_timer_at(&p->timer, p->pace.next);
 	}
 	management_snapshot_unref(j->former);
 	free(j);
@@ -214,12 +209,12 @@ static void load(struct management *m)
 static void push_timer(struct ev_timer *t)
 {
 	struct management *m = ln_container(t, struct management, push.timer);
-	if (m->stopping || !m->push.due)
+	if (m->stopping || !m->push.pace.due)
 		return;
 	if (m->snapshot->serial >= m->push.want && list_empty(&m->push.dirty))
 		distribute(m);
 	else if (m->snapshot->serial >= m->push.want)
-		ev_timer_after(t, PUSH_INTERVAL_MIN); /* the round before is not done yet */
+		ev_timer_after(t, MANAGEMENT_PACE_MIN); /* the round before is not done yet */
 	else
 		load(m);
 }
@@ -231,16 +226,11 @@ void management_changed(struct management *m, uint64_t serial)
 		return;
 	ln_time now = ev_now();
 	p->want = serial;
-	if (!p->due) {
-		bool burst = now < p->next;
-		p->interval =
-			burst ? LN_MIN(p->interval * 2, PUSH_INTERVAL_MAX) : PUSH_INTERVAL_MIN;
-	}
-	p->due = true;
-	if (now >= p->next)
+	management_pace_change(&p->pace, now);
+	if (now >= p->pace.next)
 		load(m);
 	else
-		ev_timer_at(&p->timer, p->next);
+		ev_timer_at(&p->timer, p->pace.next);
 }
 
 void management_push_hurry(struct management *m, uint64_t serial)
@@ -252,7 +242,6 @@ void management_push_hurry(struct management *m, uint64_t serial)
 void management_push_init(struct management *m)
 {
 	m->push.want = m->snapshot->serial;
-	m->push.interval = PUSH_INTERVAL_MIN;
 	list_init(&m->push.dirty);
 	list_init(&m->push.flights);
 	ev_timer_init(&m->push.timer, m->loop, push_timer);
