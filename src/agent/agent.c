@@ -28,8 +28,8 @@ struct agent {
 	bool watching;
 	struct ev_timer host_changed, routes_changed;
 	bool host_due, routes_due;
-	ln_time routes_next; /* not before */
-	bool route_changed;  /* since then */
+	ln_time routes_next;                          /* not before */
+	bool route_changed, net_changed, dns_changed; /* since then */
 	struct ev_timer pulse;
 	ln_time pulse_at;
 	struct agent_network *networks[AGENT_NETWORKS_MAX];
@@ -63,7 +63,10 @@ static void agent_on_plat(struct ev_io *io, unsigned events)
 	(void)events;
 	while (plat_event_next(a->plat, &ev)) {
 		any = any || (ev.kind != PLAT_EV_NONE && ev.kind != PLAT_EV_ROUTES);
-		routes = true;
+		routes = routes || ev.kind != PLAT_EV_DNS;
+		a->dns_changed = a->dns_changed || ev.kind == PLAT_EV_DNS;
+		a->net_changed =
+			a->net_changed || (ev.kind != PLAT_EV_ROUTES && ev.kind != PLAT_EV_DNS);
 		a->route_changed = a->route_changed || ev.kind == PLAT_EV_DEFAULT_ROUTE;
 	}
 	/* The first look at once: what captures the tunnel's packets does so from now on. */
@@ -87,9 +90,15 @@ static void agent_on_routes_changed(struct ev_timer *t)
 static void agent_on_host_changed(struct ev_timer *t)
 {
 	struct agent *a = ln_container(t, struct agent, host_changed);
-	for (size_t i = 0; i < a->nnetworks; i++)
-		agent_network_host_changed(a->networks[i], a->route_changed);
-	a->route_changed = false;
+	if (a->dns_changed)
+		log_info("agent", "the host's name servers changed");
+	for (size_t i = 0; i < a->nnetworks; i++) {
+		if (a->net_changed)
+			agent_network_host_changed(a->networks[i], a->route_changed);
+		if (a->dns_changed)
+			agent_network_dns_changed(a->networks[i]);
+	}
+	a->route_changed = a->net_changed = a->dns_changed = false;
 	a->host_due = false;
 }
 

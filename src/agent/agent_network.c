@@ -587,6 +587,18 @@ void agent_network_host_changed(struct agent_network *n, bool default_route)
 		mgmt_client_send_meta(n->mgmt);
 }
 
+void agent_network_dns_changed(struct agent_network *n)
+{
+	if (n->mgmt != NULL)
+		mgmt_client_hurry(n->mgmt);
+	if (n->engine != NULL) {
+		engine_dns_changed(n->engine);
+	} else if (n->up && !agent_login_going(&n->login)) {
+		n->backoff = AGENT_BACKOFF_FIRST;
+		ev_timer_after(&n->retry, 0);
+	}
+}
+
 void agent_network_woke(struct agent_network *n)
 {
 	if (n->engine == NULL)

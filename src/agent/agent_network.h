@@ -93,6 +93,8 @@ uint32_t agent_network_mark(const struct agent_network *n);
 const char *agent_network_error(const struct agent_network *n);
 /* default_route: one has come or gone. */
 void agent_network_host_changed(struct agent_network *n, bool default_route);
+/* Names may have other addresses: what is down is dialled again, what is up stays. */
+void agent_network_dns_changed(struct agent_network *n);
 /* After a sleep: everything is dialled and negotiated anew, in place. */
 void agent_network_woke(struct agent_network *n);
 /* As engine_reconnect(); LN_E_STATE while the network is down. */

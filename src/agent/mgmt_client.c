@@ -542,6 +542,17 @@ void mgmt_client_redial(struct mgmt_client *c)
 	grpc_channel_reset(c->channel);
 }
 
+void mgmt_client_hurry(struct mgmt_client *c)
+{
+	if (grpc_channel_state(c->channel) == GRPC_READY)
+		return;
+	mgmt_client_redial(c);
+	if (c->running && c->sync.call == NULL)
+		ev_timer_after(&c->sync.retry, 0);
+	if (c->running && c->job.call == NULL)
+		ev_timer_after(&c->job.retry, 0);
+}
+
 bool mgmt_client_connected(const struct mgmt_client *c)
 {
 	return c->connected;

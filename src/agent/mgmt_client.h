@@ -52,4 +52,6 @@ void mgmt_client_stop(struct mgmt_client *c);
 void mgmt_client_send_meta(struct mgmt_client *c);
 /* The local address of the connection is gone: dial again at once. */
 void mgmt_client_redial(struct mgmt_client *c);
+/* A name may have another address: dial again at once unless we are connected. */
+void mgmt_client_hurry(struct mgmt_client *c);
 bool mgmt_client_connected(const struct mgmt_client *c);

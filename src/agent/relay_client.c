@@ -487,6 +487,16 @@ void relay_client_redial(struct relay_client *c)
 	act(c);
 }
 
+void relay_client_hurry(struct relay_client *c)
+{
+	if (c->home != NULL)
+		return;
+	drop_candidates(c);
+	relay_guard_lost(&c->guard, ev_now(), false, false, ev_rng());
+	relay_guard_hurry(&c->guard, ev_now());
+	act(c);
+}
+
 size_t relay_client_list(const struct relay_client *c, struct relay_client_state *dst, size_t max)
 {
 	size_t n = 0;

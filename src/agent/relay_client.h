@@ -47,6 +47,8 @@ int relay_client_set(struct relay_client *c, const char *const *urls, size_t n,
 
 /* Our address has changed: every connection is made anew, at once. */
 void relay_client_redial(struct relay_client *c);
+/* Names may have other addresses: without a home relay all are tried at once. */
+void relay_client_hurry(struct relay_client *c);
 
 /* Reaches a peer at a relay. Never null; refusals come by on_peer(), from the loop. */
 struct relay_peer *relay_client_open(struct relay_client *c, const struct wg_key *remote,

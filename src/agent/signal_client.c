@@ -406,3 +406,12 @@ void signal_client_redial(struct signal_client *c)
 	c->backoff = SIGNAL_BACKOFF_FIRST / 4;
 	grpc_channel_reset(c->channel);
 }
+
+void signal_client_hurry(struct signal_client *c)
+{
+	if (grpc_channel_state(c->channel) == GRPC_READY)
+		return;
+	signal_client_redial(c);
+	if (c->stream == NULL)
+		ev_timer_after(&c->retry, 0);
+}

@@ -43,3 +43,5 @@ void signal_client_send(struct signal_client *c, const struct wg_key *to, const 
 			const struct signal_body *m, signal_client_done_fn *done, uint64_t token);
 /* The local address of the connection is gone: dial again at once. */
 void signal_client_redial(struct signal_client *c);
+/* A name may have another address: dial again at once unless we are connected. */
+void signal_client_hurry(struct signal_client *c);

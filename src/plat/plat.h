@@ -100,15 +100,16 @@ LN_MUST_CHECK int plat_way(struct plat *p, const struct ip_addr *to, uint32_t ma
 			   struct plat_way *ret);
 
 /*
- * Changes of links, addresses, routes and routing rules: a descriptor that turns readable, and what
- * came.
+ * Changes of links, addresses, routes, routing rules and name servers: a descriptor that turns
+ * readable, and what came.
  */
 enum plat_event_kind {
 	PLAT_EV_NONE,
 	PLAT_EV_ADDRESS,
 	PLAT_EV_DEFAULT_ROUTE,
 	PLAT_EV_LINK,
-	PLAT_EV_ROUTES /* others of the main table, or routing rules: plat_mark_refresh() */
+	PLAT_EV_ROUTES, /* others of the main table, or routing rules: plat_mark_refresh() */
+	PLAT_EV_DNS     /* the host asks other name servers, or in another way */
 };
 
 struct plat_event {

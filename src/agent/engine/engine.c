@@ -338,6 +338,14 @@ bool engine_network_changed(struct engine *e, bool default_route)
 	return lost || moved;
 }
 
+void engine_dns_changed(struct engine *e)
+{
+	engine_addr_resolve(e);
+	signal_client_hurry(e->signal);
+	relay_client_hurry(e->relay);
+	engine_turn_hurry(e);
+}
+
 void engine_woke(struct engine *e)
 {
 	wgif_check(e->wg);

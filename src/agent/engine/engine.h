@@ -59,6 +59,8 @@ void engine_sync(struct engine *e, const struct mgmt_sync_response *m);
  * silence which ones died.
  */
 bool engine_network_changed(struct engine *e, bool default_route);
+/* Other name servers: names are asked for anew, what is down or being dialled is dialled again. */
+void engine_dns_changed(struct engine *e);
 /* The host has slept: paths and control connections may be dead, and all are made anew. */
 void engine_woke(struct engine *e);
 /*

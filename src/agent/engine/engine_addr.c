@@ -246,6 +246,7 @@ struct engine_resolve {
 	struct engine *engine; /* null when the engine is gone */
 	size_t n;
 	bool failed;
+	bool stale; /* something has changed since it began: once more */
 
 	struct {
 		char host[256];
@@ -304,14 +305,18 @@ static void engine_resolve_done(void *arg)
 	if (e != NULL) {
 		e->resolving = NULL;
 		engine_addr_use_servers(e, job);
-		if (job->failed)
+		if (job->stale)
+			engine_addr_resolve(e);
+		else if (job->failed)
 			ev_timer_after(&e->monitor, ENGINE_RESOLVE_RETRY);
 	}
 	free(job);
 }
 
-static void engine_addr_resolve(struct engine *e)
+void engine_addr_resolve(struct engine *e)
 {
+	if (e->resolving != NULL)
+		e->resolving->stale = true;
 	if (e->resolving != NULL || e->nstun_uris == 0)
 		return;
 	struct engine_resolve *job = ln_alloc(sizeof(*job));

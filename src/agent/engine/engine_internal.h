@@ -155,6 +155,8 @@ void engine_relay_packets(struct engine *e, struct slice batch);
 void engine_turn_init(struct engine *e);
 void engine_turn_fini(struct engine *e); /* before the device goes */
 void engine_turn_set_servers(struct engine *e, const struct mgmt_servers *s);
+/* Without an allocation the servers are tried again at once. */
+void engine_turn_hurry(struct engine *e);
 /* via: a name of ice_via.h. */
 void engine_turn_send(struct engine *e, const struct ip_ep *via, struct slice data);
 
@@ -165,6 +167,8 @@ void engine_map_fini(struct engine *e);
 /* engine_addr.c */
 void engine_addr_init(struct engine *e);
 void engine_addr_fini(struct engine *e);
+/* The names of the STUN servers anew; the addresses we have stay until there are others. */
+void engine_addr_resolve(struct engine *e);
 void engine_addr_set_servers(struct engine *e, const struct mgmt_servers *s);
 /* True when packets to the STUN servers take another route than when we last looked. */
 bool engine_addr_new_way(struct engine *e);

@@ -137,6 +137,14 @@ void engine_turn_set_servers(struct engine *e, const struct mgmt_servers *s)
 		ev_timer_at(&t->timer, 0);
 }
 
+void engine_turn_hurry(struct engine *e)
+{
+	struct engine_turn *t = &e->turn;
+	t->retry = ENGINE_TURN_RETRY;
+	if (t->n > 0 && t->link == NULL)
+		ev_timer_at(&t->timer, 0);
+}
+
 /* --- life --------------------------------------------------------------------------------------*/
 
 void engine_turn_init(struct engine *e)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "src/obs/obs_log.h"
@@ -47,6 +48,23 @@ static void drop_network(struct lx_network *n)
 	free(n);
 }
 
+/* One descriptor for everything that is watched. */
+static int open_events(struct plat *p, struct ln_fail *f)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	p->event_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (p->event_fd < 0 ||
+	    epoll_ctl(p->event_fd, EPOLL_CTL_ADD, mnl_socket_get_fd(p->watch.sock), &ev) < 0)
+		return ln_fail(f, -errno, "cannot watch the network: %s", strerror(errno));
+	int r = lx_dns_open(&p->dns, LX_DNS_FILE);
+	if (r == 0 && epoll_ctl(p->event_fd, EPOLL_CTL_ADD, p->dns.fd, &ev) < 0)
+		r = -errno;
+	if (r < 0)
+		log_warn("plat", "changes of the resolver configuration are not seen",
+			 LOG_ERRNO(r));
+	return 0;
+}
+
 int plat_new(const char *state_dir, struct plat **ret, struct ln_fail *f)
 {
 	if (strlen(state_dir) > STATE_DIR_MAX)
@@ -56,11 +74,14 @@ int plat_new(const char *state_dir, struct plat **ret, struct ln_fail *f)
 		return r;
 	struct plat *p = ln_alloc(sizeof(*p));
 	list_init(&p->networks);
+	p->event_fd = p->dns.fd = -1;
 	p->state_dir = ln_strdup(state_dir);
 	p->ipv6 = access("/proc/net/if_inet6", F_OK) == 0;
 	r = lx_nl_open(&p->nl, f);
 	if (r == 0)
 		r = lx_watch_open(&p->watch, f);
+	if (r == 0)
+		r = open_events(p, f);
 	if (r < 0) {
 		plat_free(p);
 		return r;
@@ -75,6 +96,9 @@ void plat_free(struct plat *p)
 		return;
 	list_for_each_safe(it, &p->networks)
 		drop_network(list_entry(it, struct lx_network, node));
+	if (p->event_fd >= 0)
+		close(p->event_fd);
+	lx_dns_close(&p->dns);
 	lx_watch_close(&p->watch);
 	lx_nl_close(&p->nl);
 	free(p->state_dir);
@@ -83,12 +107,15 @@ void plat_free(struct plat *p)
 
 int plat_event_fd(struct plat *p)
 {
-	return mnl_socket_get_fd(p->watch.sock);
+	return p->event_fd;
 }
 
 bool plat_event_next(struct plat *p, struct plat_event *ret)
 {
-	return lx_watch_next(&p->watch, ret);
+	if (lx_watch_next(&p->watch, ret))
+		return true;
+	*ret = (struct plat_event){ .kind = PLAT_EV_DNS };
+	return lx_dns_changed(&p->dns);
 }
 
 /* --- refusals in words ----------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 /* Private to the Linux back end: the object behind plat.h. */
 #include "lib/base/list.h"
 
+#include "src/plat/linux/lx_dns.h"
 #include "src/plat/linux/lx_journal.h"
 #include "src/plat/linux/lx_nft.h"
 #include "src/plat/linux/lx_nl.h"
@@ -25,6 +26,8 @@ struct lx_network { /* one per interface name that was applied */
 struct plat {
 	struct lx_nl nl;
 	struct lx_watch watch;
+	struct lx_dns dns;
+	int event_fd; /* epoll over both */
 	char *state_dir;
 	struct list networks;
 	bool ipv6;  /* the kernel has IPv6 */
