@@ -377,6 +377,17 @@ void ice_agent_report(const struct ice_agent *a, struct ice_report *ret)
 	*ret = r;
 }
 
+void ice_agent_pulse(const struct ice_agent *a, struct ice_pulse *ret)
+{
+	*ret = (struct ice_pulse){ 0 };
+	if (a->selected == ICE_NONE)
+		return;
+	const struct ice_pair *p = &a->pairs[a->selected];
+	ret->asked_at = p->awaiting ? p->asked_at : 0;
+	ret->answered_at = p->last_answered;
+	ret->rtt = LN_MAX(p->rtt, p->quality.rtt);
+}
+
 struct slice ice_agent_ufrag(const struct ice_agent *a)
 {
 	return slice_str(a->conf.local.ufrag);

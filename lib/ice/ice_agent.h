@@ -126,6 +126,19 @@ int ice_agent_compare(struct ice_agent *a, ln_time now, const struct ip_ep *remo
 int ice_agent_renominate(struct ice_agent *a, ln_time now, const struct ip_ep *remote);
 /* The selected pair, then the others that have answered; their number. 0 unless connected. */
 size_t ice_agent_ways(const struct ice_agent *a, struct ice_way *dst, size_t max);
+/*
+ * The selected pair is asked at once, if it may: of the regular checks the next one is taken, and
+ * the one after it is not taken early. Nothing while an answer is awaited, or without a pair.
+ */
+void ice_agent_ask(struct ice_agent *a, ln_time now);
+
+struct ice_pulse {           /* of the selected pair; all 0 without one */
+	ln_time asked_at;    /* the first check without an answer; 0 all are answered */
+	ln_time answered_at; /* the last answer to a check of ours */
+	ln_time rtt;         /* 0 unknown */
+};
+
+void ice_agent_pulse(const struct ice_agent *a, struct ice_pulse *ret);
 
 enum ice_state ice_agent_state(const struct ice_agent *a);
 void ice_agent_report(const struct ice_agent *a, struct ice_report *ret);

@@ -15,13 +15,17 @@ static void trigger(struct ice_agent *a, ln_time now, size_t i)
 
 	if (a->state != ICE_CHECKING && a->state != ICE_CONNECTED)
 		return;
-	bool measured = a->selected != i && a->state == ICE_CONNECTED;
+	bool selected = a->selected == i;
+	bool measured = !selected && a->state == ICE_CONNECTED;
 	if (measured)
 		ice_alt_heard(a, now);
 	/* A pair that is only measured: each side does it by itself. */
 	if (measured && p->succeeded)
 		return;
-	if (a->selected == i)
+	/* The next regular check was taken early: there is no other before its time. */
+	if (selected && p->ahead)
+		return;
+	if (selected)
 		gap = a->conf.keepalive / 2;
 	else if (p->succeeded)
 		gap = TRIGGER_GAP_PROVEN;
@@ -29,9 +33,9 @@ static void trigger(struct ice_agent *a, ln_time now, size_t i)
 	if (p->succeeded && at > now)
 		return;
 	/* The pair was heard this moment; that is as good as a check of ours. */
-	if (a->selected == i && (a->postponed || ice_alt_take(a, now))) {
+	if (selected && (a->postponed || ice_alt_take(a, now))) {
 		a->postponed = false;
-		p->next_check = now + a->conf.keepalive;
+		p->next_check = p->slot_at = now + a->conf.keepalive;
 		return;
 	}
 	p->trigger_at = LN_MAX(at, now);
@@ -157,11 +161,14 @@ static void answered(struct ice_agent *a, ln_time now, size_t i, struct ice_pend
 	p->succeeded = true;
 	p->awaiting = false;
 	ice_pair_answered(p, now, t);
-	p->last_received = now;
+	p->last_received = p->last_answered = now;
 	if (stun_msg_mapped(m, &p->mapped) != 0)
 		p->mapped = (struct ip_ep){ 0 };
-	if (a->selected == i)
-		p->next_check = t->at + a->conf.keepalive;
+	if (a->selected == i) {
+		if (!p->ahead)
+			p->slot_at = t->at + a->conf.keepalive;
+		p->next_check = LN_MAX(p->slot_at, now);
+	}
 	if (a->controlling && t->nominate && a->state == ICE_CHECKING)
 		ice_select_pair(a, now, i);
 	else if (a->controlling && t->nominate && a->state == ICE_CONNECTED)

@@ -30,10 +30,13 @@ struct ice_pair {
 	ln_time asked_at;      /* then: the first since the last answer */
 	ln_time sent_at;       /* newest check; 0 none */
 	ln_time next_check;    /* the ordinary schedule */
+	ln_time slot_at;       /* selected: when its next regular check is due */
+	bool early;            /* and it is to be taken before */
+	bool ahead;            /* it was */
 	ln_time trigger_at;    /* triggered check; NEVER when none */
 	ln_time rtt;           /* 0 unknown */
 	ln_time last_received; /* any accepted message */
-	ln_time last_answered;
+	ln_time last_answered; /* of our checks; 0 never */
 	struct ice_quality quality;
 	unsigned counting;   /* pending ones that count */
 	struct ip_ep mapped; /* our address as the peer saw it */

@@ -99,6 +99,12 @@ static void send_check(struct ice_agent *a, ln_time now, size_t i, struct mslice
 	c.nominate = a->controlling && a->nominee == i;
 	c.nomination = c.nominate && a->state == ICE_CONNECTED ? a->nomination : 0;
 	count_check(a, i);
+	/* When the next regular one was taken early, the average stays what it is. */
+	if (a->state == ICE_CONNECTED && i == a->selected && !p->awaiting) {
+		p->slot_at = (p->early ? p->slot_at : now) + a->conf.keepalive;
+		p->ahead = p->early;
+	}
+	p->early = false;
 	a->sent_at[a->nsent++ % ICE_BUDGET] = now;
 	ice_pair_sent(p, now, &tid, c.nominate, a->controlling);
 	p->next_check = now + interval_of(a, i);
@@ -107,6 +113,17 @@ static void send_check(struct ice_agent *a, ln_time now, size_t i, struct mslice
 		.to = p->remote.addr,
 		.data = ice_check_write_request(buf, &tid, &c),
 	};
+}
+
+void ice_agent_ask(struct ice_agent *a, ln_time now)
+{
+	if (a->state != ICE_CONNECTED || a->selected == ICE_NONE)
+		return;
+	struct ice_pair *p = &a->pairs[a->selected];
+	if (p->awaiting || p->early || p->slot_at - now > a->conf.keepalive)
+		return;
+	p->early = p->slot_at > now;
+	p->next_check = now;
 }
 
 static void send_response(struct ice_agent *a, struct mslice buf, struct ice_out *out)
@@ -162,7 +179,7 @@ bool ice_agent_poll(struct ice_agent *a, ln_time now, struct mslice buf, struct 
 		return true;
 	}
 	size_t i = due_pair(a, now);
-	if (i != ICE_NONE && i == a->selected && ice_alt_take(a, now)) {
+	if (i != ICE_NONE && i == a->selected && !a->pairs[i].early && ice_alt_take(a, now)) {
 		/* Soon, unless the other side is heard there before. */
 		a->pairs[i].next_check = now + KEEPALIVE_RETRY;
 		a->postponed = true;

@@ -18,7 +18,7 @@ void ice_select_pair(struct ice_agent *a, ln_time now, size_t i)
 	a->postponed = false;
 	ice_alt_start(a, now);
 	a->next_nomination = LN_TIME_NEVER;
-	p->next_check = now + a->conf.keepalive;
+	p->next_check = p->slot_at = now + a->conf.keepalive;
 	p->awaiting = false;
 }
 
@@ -114,9 +114,13 @@ static void end(struct ice_agent *a, enum ice_state state)
 	a->next_nomination = LN_TIME_NEVER;
 }
 
+/* A regular check that was taken early leaves a longer pause: that is no silence of the peer. */
 static ln_time silence_ends(const struct ice_agent *a)
 {
-	return a->pairs[a->selected].last_received + a->conf.disconnect_after;
+	const struct ice_pair *p = &a->pairs[a->selected];
+	ln_time asked = p->awaiting ? p->asked_at : p->slot_at;
+	return LN_MAX(p->last_received + a->conf.disconnect_after,
+		      asked + a->conf.disconnect_after - a->conf.keepalive);
 }
 
 void ice_select_tick(struct ice_agent *a, ln_time now)

@@ -71,6 +71,7 @@ struct peer_conn *peer_conn_new(const struct peer_conn_conf *conf, const struct 
 	peer_quality_reset(p);
 	p->idle_at = LN_TIME_NEVER;
 	p->relay.look_at = p->relay.wait_at = LN_TIME_NEVER;
+	peer_doubt_forget(p);
 	if (!p->lazy)
 		peer_conn_open(p, now);
 	return p;

@@ -81,6 +81,7 @@ struct peer_conn_conf {
 	bool lazy;                      /* start IDLE, sleep when quiet */
 	struct ip_ep
 		relay_ep; /* what WireGuard gets for the relay (spec 4.6); family 0: no relay */
+	bool one_way;     /* WireGuard cannot send on two ways at once (the kernel's) */
 	struct ip_prefix overlay[4]; /* never a path for checks (spec 4.5) */
 	unsigned noverlay;
 	ln_time wait_srflx, wait_prflx, wait_relay; /* acceptance waits; 0 = 80, 120, 2,000 ms */
@@ -111,6 +112,9 @@ enum peer_out_kind {
 			      buffer */
 	PEER_OUT_DATAGRAM, /* send out->data to out->to from the WireGuard port */
 	PEER_OUT_ENDPOINT, /* out->to for WireGuard; see the fields below */
+	PEER_OUT_SPARE,    /* out->to: every packet for this peer goes there as well, family 0: no
+			      more; and out->doubt_after: call peer_conn_doubt() when packets were
+			      sent and nothing was heard on the direct path for so long, 0: never */
 	PEER_OUT_STATE,    /* state or the way changed: read peer_conn_info() */
 	PEER_OUT_GATHER, /* fresh server-reflexive addresses are wanted: ask servers whose answer is
 			    older than a second or so; after a loss the NAT may map anew */
@@ -130,7 +134,8 @@ struct peer_out {
 	/* ENDPOINT */
 	bool initiate; /* send a handshake initiation now */
 	bool reset;    /* forget session keys first (remove the WireGuard peer, add it again) */
-	uint16_t keepalive; /* persistent keepalive that goes with it: 25, or 0 without endpoint */
+	uint16_t keepalive;  /* persistent keepalive that goes with it: 25, or 0 without endpoint */
+	ln_time doubt_after; /* SPARE */
 	/* RELAY_OPEN */
 	const char *relay_url;   /* valid until the next verb */
 	struct ip_addr relay_ip; /* to be dialled first, when not our home; family 0 unknown */
@@ -199,9 +204,12 @@ void peer_conn_relay_home(struct peer_conn *p, ln_time now);
 void peer_conn_relay_up(struct peer_conn *p, ln_time now);
 /* It is not, or not any more; why: words for the reason sentence, copied, may be null. */
 void peer_conn_relay_down(struct peer_conn *p, ln_time now, const char *why);
+/* Packets were sent on the direct path and nothing came back: see PEER_OUT_SPARE. */
+void peer_conn_doubt(struct peer_conn *p, ln_time now);
 /*
  * A packet has come by the relay. When the direct path is used and not new any more, the other side
- * has left it: ours is covered by the relay until it is heard again. To be called before
+ * doubts it or has left it: we ask the path ourselves and send both ways meanwhile, or ours is
+ * covered by the relay until it is heard again. To be called before
  * peer_conn_relay_source(); true when there is something to poll.
  */
 bool peer_conn_relayed(struct peer_conn *p, ln_time now);

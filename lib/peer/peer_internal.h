@@ -3,8 +3,8 @@
  * The inside of a peer connection, for the files of lib/peer only: peer_conn.c (life and inputs),
  * peer_out.c (outputs), peer_nego.c (offers, answers, candidates, the ICE agent), peer_guard.c
  * (when to offer), peer_relay.c (the way by the relay), peer_data.c (whether packets pass),
- * peer_quality.c (which way is better), peer_probe.c (how good the relay is), peer_reason.c
- * (sentences for people).
+ * peer_doubt.c (packets on both ways), peer_quality.c (which way is better), peer_probe.c (how good
+ * the relay is), peer_reason.c (sentences for people).
  */
 #include "lib/peer/peer_conn.h"
 #include "lib/peer/peer_quality.h"
@@ -75,6 +75,15 @@ struct peer_data { /* whether packets pass on the direct path */
 	unsigned stalls;
 	ln_time refused_until; /* no direct path before; 0 */
 	ln_time refuse_for;    /* the last time */
+};
+
+struct peer_doubt {                    /* packets on both ways; see peer_doubt.c */
+	bool both;                     /* as the owner was told */
+	ln_time after;                 /* likewise */
+	bool want;                     /* or will be told soon */
+	ln_time hinted_at;             /* a packet by the relay made us ask the path; 0 */
+	ln_time hints_since, hints_at; /* such packets come; 0 they do not */
+	ln_time look_at;
 };
 
 struct peer_conn {
@@ -148,6 +157,7 @@ struct peer_conn {
 
 	struct peer_relay relay;
 	struct peer_data data;
+	struct peer_doubt doubt;
 	struct peer_quality quality;
 
 	unsigned offers_sent, offers_received, answers_received, negotiations, losses;
@@ -225,6 +235,20 @@ void peer_data_run(struct peer_conn *p, ln_time now);
 /* Checks pass and packets do not: the relay carries for a while. It must be up. */
 void peer_data_refuse_direct(struct peer_conn *p, ln_time now);
 bool peer_data_refuses_direct(const struct peer_conn *p, ln_time now);
+
+/* peer_doubt.c */
+void peer_doubt_run(struct peer_conn *p, ln_time now);
+
+/* A packet came by the relay while the direct path is in use. */
+enum peer_doubt_verdict {
+	PEER_DOUBT_BEGUN, /* the path is being asked, packets go both ways */
+	PEER_DOUBT_WAIT,  /* this is going on */
+	PEER_DOUBT_LEAVE  /* the other side has left the path */
+};
+enum peer_doubt_verdict peer_doubt_hint(struct peer_conn *p, ln_time now);
+bool peer_doubt_take(struct peer_conn *p, struct peer_out *out);
+/* WireGuard has lost what it was told. */
+void peer_doubt_forget(struct peer_conn *p);
 
 /* peer_quality.c */
 void peer_quality_reset(struct peer_conn *p);

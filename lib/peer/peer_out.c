@@ -8,6 +8,8 @@ static bool peer_out_take_endpoint(struct peer_conn *p, struct peer_out *out)
 	*out = (struct peer_out){ .kind = PEER_OUT_ENDPOINT };
 	if (p->ep_clear) {
 		out->reset = p->ep_reset;
+		if (out->reset)
+			peer_doubt_forget(p);
 		p->ep_clear = false;
 		return true;
 	}
@@ -30,6 +32,7 @@ static void peer_out_run_timers(struct peer_conn *p, ln_time now)
 			peer_conn_endpoint_set(p, &ep, true);
 	}
 	peer_data_run(p, now);
+	peer_doubt_run(p, now);
 	peer_quality_run(p, now);
 	if (now >= p->idle_at) {
 		p->idle_at = now + p->conf.idle_check;
@@ -147,7 +150,8 @@ bool peer_conn_poll(struct peer_conn *p, ln_time now, struct mslice buf, struct 
 {
 	ln_assert(buf.n >= PEER_BUF_MIN);
 	peer_out_run_timers(p, now);
-	if (peer_out_take_endpoint(p, out) || peer_out_take_relay(p, out))
+	if (peer_out_take_endpoint(p, out) || peer_doubt_take(p, out) ||
+	    peer_out_take_relay(p, out))
 		return true;
 	if (peer_out_take_signal(p, now, buf, out) || peer_probe_take(p, now, buf, out))
 		return true;
@@ -179,7 +183,8 @@ ln_time peer_conn_deadline(const struct peer_conn *p)
 {
 	ln_time t = ln_time_min(p->guard_at, p->repeat_at);
 	t = ln_time_min(t, ln_time_min(p->ep_fallback_at, p->watch_at));
-	t = ln_time_min(t, ln_time_min(p->data.look_at, peer_quality_deadline(p)));
+	t = ln_time_min(t, ln_time_min(p->data.look_at, p->doubt.look_at));
+	t = ln_time_min(t, peer_quality_deadline(p));
 	t = ln_time_min(t, ln_time_min(p->idle_at, peer_relay_deadline(p)));
 	if (p->ice != NULL)
 		t = ln_time_min(t, ice_agent_deadline(p->ice));

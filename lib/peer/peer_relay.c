@@ -357,11 +357,15 @@ void peer_relay_unchoose(struct peer_conn *p, ln_time now)
 bool peer_conn_relayed(struct peer_conn *p, ln_time now)
 {
 	bool news = peer_probe_packet(p, now);
+	if (peer_relay_path(p) != PEER_PATH_DIRECT || p->relay.state != PEER_RELAY_UP)
+		return news;
+	enum peer_doubt_verdict v = peer_doubt_hint(p, now);
+	if (v != PEER_DOUBT_LEAVE)
+		return v == PEER_DOUBT_BEGUN || news;
 	/* Until the other side has seen the change, and what is under way has arrived. An
 	 * unmodified one may wait for our first packet as long as for a handshake (spec 5.6). */
 	ln_time grace = p->remote_level != 0 ? PEER_RELAY_LATE : PEER_RELAY_LATE_UNMODIFIED;
-	if (peer_relay_path(p) != PEER_PATH_DIRECT || p->relay.state != PEER_RELAY_UP ||
-	    now - p->selected_at < grace)
+	if (now - p->selected_at < grace)
 		return news;
 	/* One hint a minute: the other side may hear less than we do, and stay there for now. */
 	if (p->relay.covered != 0 && now - p->relay.covered_at < PEER_RELAY_COVER_MEMORY)
@@ -380,11 +384,12 @@ void peer_relay_run(struct peer_conn *p, ln_time now)
 	r->look_at = LN_TIME_NEVER;
 	if (r->state != PEER_RELAY_UP || !peer_conn_is_direct(p) || r->chosen)
 		return;
-	struct ice_report report;
-	ice_agent_report(p->ice, &report);
-	ln_time heard = LN_MAX(report.last_received, p->selected_at);
+	/* Answers only: what the other side asks may come through where nothing of ours does. */
+	struct ice_pulse pulse;
+	ice_agent_pulse(p->ice, &pulse);
+	ln_time heard = LN_MAX(pulse.answered_at, p->selected_at);
 	if (!r->covers) {
-		ln_time asked = report.asked_at != 0 ? report.asked_at : now;
+		ln_time asked = pulse.asked_at != 0 ? pulse.asked_at : now;
 		ln_time due = LN_MAX(heard + p->conf.silent_after, asked + PEER_RELAY_ASKED);
 		if (now >= due)
 			peer_relay_cover(p, now);

@@ -325,6 +325,22 @@ int wg_dev_set_endpoint(struct wg_dev *d, ln_time now, const struct wg_key *key,
 	return 0;
 }
 
+int wg_dev_set_spare(struct wg_dev *d, const struct wg_key *key, const struct ip_ep *spare,
+		     ln_time doubt_after)
+{
+	struct wg_peer *p = wg_dev_find_peer(d, key);
+	if (p == NULL)
+		return LN_E_NOTFOUND;
+	p->spare = *spare;
+	wg_timers_set_doubt(&p->timers, doubt_after);
+	return 0;
+}
+
+const struct ip_ep *wg_dev_spare(const struct wg_peer *p)
+{
+	return ip_is_set(&p->spare.addr) && !ip_ep_equal(&p->spare, &p->ep) ? &p->spare : NULL;
+}
+
 void wg_dev_path_mtu(struct wg_dev *d, ln_time now, const struct ip_ep *to, size_t mtu)
 {
 	map_for_each(n, &d->peers) {
@@ -372,11 +388,13 @@ void wg_dev_sent(struct wg_dev *d, struct wg_peer *p, ln_time now, size_t bytes)
 }
 
 void wg_dev_received(struct wg_dev *d, struct wg_peer *p, ln_time now, size_t bytes,
-		     const struct ip_ep *from)
+		     const struct ip_ep *from, bool direct)
 {
 	p->stats.rx_bytes += bytes;
 	p->stats.last_received = now;
 	wg_timers_received(&p->timers, now);
+	if (direct)
+		wg_timers_heard(&p->timers);
 	if (!ip_ep_equal(&p->ep, from)) {
 		if (ip_ep_equal(&p->initiated_to, &p->ep))
 			p->initiated_to = *from; /* still the same peer: one initiation is enough */

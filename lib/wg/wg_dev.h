@@ -69,6 +69,15 @@ int wg_dev_remove_peer(struct wg_dev *d, const struct wg_key *key);
 int wg_dev_set_endpoint(struct wg_dev *d, ln_time now, const struct wg_key *key,
 			const struct ip_ep *ep, bool initiate);
 
+/*
+ * A second way to the peer, beside its endpoint: while `spare` is set, every message goes both ways
+ * and the receiver's replay window drops what comes twice. `doubt_after` not 0: WG_OUT_DOUBT when
+ * packets were sent to the endpoint and for so long nothing at all was heard from there. Both end
+ * when they are set to nothing (family 0, 0) or the peer goes. LN_E_NOTFOUND.
+ */
+int wg_dev_set_spare(struct wg_dev *d, const struct wg_key *key, const struct ip_ep *spare,
+		     ln_time doubt_after);
+
 struct wg_peer_stats {
 	ln_time last_handshake; /* 0 never */
 	ln_wall last_handshake_wall;
@@ -92,6 +101,7 @@ struct wg_rx {
 	struct mslice msg;
 	const struct ip_ep *from;
 	enum wg_ecn ecn;    /* of the datagram's IP header */
+	bool indirect;      /* it came another way than `from` says */
 	struct slice inner; /* out: the packet to deliver, inside msg; n == 0: nothing */
 };
 
@@ -110,12 +120,13 @@ void wg_dev_path_mtu(struct wg_dev *d, ln_time now, const struct ip_ep *to, size
 struct wg_tx {
 	uint8_t *msg;
 	size_t inner;
-	size_t len;             /* out: bytes of the message to send; 0: queued or dropped */
-	const struct ip_ep *to; /* out: valid until the next call */
-	enum wg_ecn ecn;        /* out: for the datagram's IP header */
-	int err;                /* out: 0, LN_E_AGAIN (queued), LN_E_NOTFOUND (no peer),
-				   LN_E_MALFORMED, LN_E_LIMIT (too big for the path) */
-	size_t mtu;             /* out: with LN_E_LIMIT, what would not have been */
+	size_t len;               /* out: bytes of the message to send; 0: queued or dropped */
+	const struct ip_ep *to;   /* out: valid until the next call */
+	const struct ip_ep *also; /* out: a copy goes there; null: none; valid likewise */
+	enum wg_ecn ecn;          /* out: for the datagram's IP header */
+	int err;                  /* out: 0, LN_E_AGAIN (queued), LN_E_NOTFOUND (no peer),
+				     LN_E_MALFORMED, LN_E_LIMIT (too big for the path) */
+	size_t mtu;               /* out: with LN_E_LIMIT, what would not have been */
 };
 
 void wg_dev_seal(struct wg_dev *d, ln_time now, struct wg_tx *v, size_t n);
@@ -125,12 +136,14 @@ enum wg_out_kind {
 	WG_OUT_WANTED,    /* packets wait for `key`, which has no endpoint; at most once a second */
 	WG_OUT_HANDSHAKE, /* a session with `key` is usable on both sides */
 	WG_OUT_ROAMED,    /* an authenticated message of `key` came from `ep`; it is used now */
+	WG_OUT_DOUBT,     /* `key` does not answer; see wg_dev_set_spare() */
 };
 
 struct wg_out {
 	enum wg_out_kind kind;
 	struct wg_key key; /* all zero for a cookie reply */
 	struct ip_ep ep;
+	struct ip_ep also; /* a copy of the datagram goes there; family 0 none */
 	size_t len;
 	enum wg_ecn ecn; /* for the datagram's IP header */
 	bool handshake;  /* the datagram is an initiation or a response */

@@ -83,7 +83,7 @@ static void take_initiation(struct wg_dev *d, ln_time now, const struct wg_rx *r
 	}
 	/* Answered by poll, so that of several in one batch only the newest is. */
 	wg_dev_todo(d, p, WG_TODO_RESPOND);
-	wg_dev_received(d, p, now, rx->msg.n, rx->from);
+	wg_dev_received(d, p, now, rx->msg.n, rx->from, !rx->indirect);
 }
 
 static void take_response(struct wg_dev *d, ln_time now, const struct wg_rx *rx)
@@ -108,7 +108,7 @@ static void take_response(struct wg_dev *d, ln_time now, const struct wg_rx *rx)
 	/* What waited confirms the session to the peer; if nothing did, a keepalive does. */
 	wg_dev_todo(d, p,
 		    WG_TODO_HANDSHAKE | (p->nstaged != 0 ? WG_TODO_STAGED : WG_TODO_KEEPALIVE));
-	wg_dev_received(d, p, now, rx->msg.n, rx->from);
+	wg_dev_received(d, p, now, rx->msg.n, rx->from, !rx->indirect);
 }
 
 static void take_cookie(struct wg_dev *d, ln_time now, const struct wg_rx *rx)
@@ -210,7 +210,7 @@ static void take_data(struct wg_dev *d, ln_time now, struct wg_rx *v, size_t n)
 	struct wg_peer *p = x->peer;
 	size_t njobs = open_jobs(d, k, v, n, which);
 	size_t bytes = 0;
-	bool content = false;
+	bool content = false, direct = false;
 	size_t path = wg_dev_path_inner(p, now);
 	const struct ip_ep *from = NULL;
 	for (size_t i = 0; i < njobs; i++) {
@@ -226,6 +226,7 @@ static void take_data(struct wg_dev *d, ln_time now, struct wg_rx *v, size_t n)
 		}
 		bytes += rx->msg.n;
 		from = rx->from;
+		direct |= !rx->indirect;
 		if (j->n == 0)
 			continue; /* keepalive */
 		content = true;
@@ -247,7 +248,7 @@ static void take_data(struct wg_dev *d, ln_time now, struct wg_rx *v, size_t n)
 		wg_timers_data_received(&p->timers, now);
 		p->stats.last_data_received = now;
 	}
-	wg_dev_received(d, p, now, bytes, from);
+	wg_dev_received(d, p, now, bytes, from, direct);
 	refresh_by_receiver(d, p, now);
 }
 

@@ -73,7 +73,10 @@ void wg_dev_purge_staged(struct wg_dev *d, struct wg_peer *p);
 /* Bookkeeping of one or more messages that went out, or came in authenticated. */
 void wg_dev_sent(struct wg_dev *d, struct wg_peer *p, ln_time now, size_t bytes);
 void wg_dev_received(struct wg_dev *d, struct wg_peer *p, ln_time now, size_t bytes,
-		     const struct ip_ep *from);
+		     const struct ip_ep *from, bool direct);
+
+/* Where copies of the peer's messages go besides its endpoint, or null. */
+const struct ip_ep *wg_dev_spare(const struct wg_peer *p);
 
 /* The longest packet that the peer's path carries; 0: nothing is known against our MTU. */
 size_t wg_dev_path_inner(struct wg_peer *p, ln_time now);

@@ -52,9 +52,11 @@ static void seal_run(struct wg_dev *d, struct wg_peer *p, ln_time now, struct wg
 		return;
 	}
 	size_t bytes = 0;
+	const struct ip_ep *also = wg_dev_spare(p);
 	for (size_t i = 0; i < n; i++) {
 		v[i].len = make_job(d, i, v[i].msg + WG_MSG_DATA_HEADER_LEN, v[i].inner);
 		v[i].to = &p->ep;
+		v[i].also = also;
 		v[i].ecn = wg_ecn_of(v[i].msg + WG_MSG_DATA_HEADER_LEN);
 		bytes += v[i].len;
 	}
@@ -85,6 +87,7 @@ static struct wg_peer *route(struct wg_dev *d, ln_time now, struct wg_tx *v)
 	struct wg_aips_owner *o = NULL;
 	v->len = 0;
 	v->to = NULL;
+	v->also = NULL;
 	v->err = LN_E_MALFORMED;
 	if (family == 4)
 		o = wg_aips_find(&d->allowed, b + 16, 4);
@@ -135,6 +138,7 @@ static void next_stamp(struct wg_dev *d, ln_time now, uint8_t stamp[WG_STAMP_LEN
 
 static void datagram(struct wg_out *ret, const struct wg_peer *p, size_t len, bool handshake)
 {
+	const struct ip_ep *also = wg_dev_spare(p);
 	*ret = (struct wg_out){
 		.kind = WG_OUT_DATAGRAM,
 		.key = p->key,
@@ -142,6 +146,8 @@ static void datagram(struct wg_out *ret, const struct wg_peer *p, size_t len, bo
 		.len = len,
 		.handshake = handshake,
 	};
+	if (also != NULL)
+		ret->also = *also;
 }
 
 static bool poll_initiation(struct wg_dev *d, struct wg_peer *p, ln_time now, uint8_t *buf,
@@ -255,6 +261,8 @@ static bool poll_peer(struct wg_dev *d, struct wg_peer *p, ln_time now, uint8_t 
 		return poll_keepalive(d, p, now, buf, ret);
 	case WG_TODO_INITIATE:
 		return poll_initiation(d, p, now, buf, ret);
+	case WG_TODO_DOUBT:
+		return poll_event(p, WG_OUT_DOUBT, ret);
 	case WG_TODO_WANTED:
 		return !wg_peer_has_endpoint(p) && poll_event(p, WG_OUT_WANTED, ret);
 	}
@@ -289,6 +297,9 @@ static void run_timers(struct wg_dev *d, struct wg_peer *p, ln_time now)
 		case WG_TIMER_KEEPALIVE:
 			if (wg_peer_has_endpoint(p))
 				wg_dev_todo(d, p, WG_TODO_KEEPALIVE);
+			break;
+		case WG_TIMER_DOUBT:
+			wg_dev_todo(d, p, WG_TODO_DOUBT);
 			break;
 		case WG_TIMER_ZERO_KEYS:
 			wg_dev_drop_sessions(d, p);

@@ -20,6 +20,7 @@ enum wg_todo {
 	WG_TODO_KEEPALIVE = 1 << 4,
 	WG_TODO_INITIATE = 1 << 5,
 	WG_TODO_WANTED = 1 << 6, /* event */
+	WG_TODO_DOUBT = 1 << 7,  /* event */
 };
 
 /* A copy of an inner packet that waits. */
@@ -43,6 +44,7 @@ struct wg_peer {
 	struct wg_aips_owner allowed;
 
 	struct ip_ep ep;           /* family 0 none */
+	struct ip_ep spare;        /* every packet goes there too; family 0 none */
 	size_t path_inner;         /* longest packet its path carries; 0 not known to be short */
 	ln_time path_until;        /* and until when that is believed */
 	struct ip_ep initiated_to; /* where the last initiation went */

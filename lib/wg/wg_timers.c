@@ -1,5 +1,8 @@
 #include "lib/wg/wg_timers.h"
 
+/* What is sent so soon after something came is likely its answer, and need not be answered. */
+#define WG_TIMERS_ANSWER (30 * LN_MSEC)
+
 const struct wg_timers_conf wg_timers_standard = {
 	.rekey_after = 120 * LN_SEC,
 	.reject_after = 180 * LN_SEC,
@@ -40,15 +43,26 @@ void wg_timers_set_persistent(struct wg_timers *t, ln_time now, ln_time interval
 	traversed(t, now);
 }
 
+void wg_timers_set_doubt(struct wg_timers *t, ln_time interval)
+{
+	t->doubt = interval;
+	if (interval == 0)
+		t->at[WG_TIMER_DOUBT] = LN_TIME_NEVER;
+}
+
 void wg_timers_data_sent(struct wg_timers *t, ln_time now, const struct ln_rng *rng)
 {
 	if (t->at[WG_TIMER_SILENCE] == LN_TIME_NEVER)
 		t->at[WG_TIMER_SILENCE] = now + t->conf->keepalive + t->conf->rekey_timeout +
 					  rng_below64(rng, t->conf->jitter);
+	if (t->doubt != 0 && t->at[WG_TIMER_DOUBT] == LN_TIME_NEVER &&
+	    now - t->data_at >= WG_TIMERS_ANSWER)
+		t->at[WG_TIMER_DOUBT] = now + t->doubt;
 }
 
 void wg_timers_data_received(struct wg_timers *t, ln_time now)
 {
+	t->data_at = now;
 	if (t->at[WG_TIMER_KEEPALIVE] == LN_TIME_NEVER)
 		t->at[WG_TIMER_KEEPALIVE] = now + t->conf->keepalive;
 }
@@ -63,6 +77,11 @@ void wg_timers_received(struct wg_timers *t, ln_time now)
 {
 	t->at[WG_TIMER_SILENCE] = LN_TIME_NEVER;
 	traversed(t, now);
+}
+
+void wg_timers_heard(struct wg_timers *t)
+{
+	t->at[WG_TIMER_DOUBT] = LN_TIME_NEVER;
 }
 
 void wg_timers_initiation_sent(struct wg_timers *t, ln_time now, const struct ln_rng *rng)

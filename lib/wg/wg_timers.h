@@ -8,6 +8,9 @@
  *	SILENCE     data went out and nothing came back for 15 s: start a handshake
  *	ZERO_KEYS   no new session for 9 minutes: wipe every key
  *	PERSISTENT  the configured interval passed without a packet either way: keep the NAT open
+ *	DOUBT       data went out that was no answer, and for a moment nothing came back that way
+ *
+ * The last one is ours, and runs only while somebody wants to know (wg_dev_set_spare).
  */
 #include "lib/base/err.h"
 #include "lib/base/rng.h"
@@ -19,6 +22,7 @@ enum wg_timer {
 	WG_TIMER_SILENCE,
 	WG_TIMER_ZERO_KEYS,
 	WG_TIMER_PERSISTENT,
+	WG_TIMER_DOUBT,
 	WG_TIMER_COUNT
 };
 
@@ -40,6 +44,8 @@ struct wg_timers {
 	const struct wg_timers_conf *conf;
 	ln_time at[WG_TIMER_COUNT]; /* LN_TIME_NEVER: not armed */
 	ln_time persistent;         /* interval; 0 off */
+	ln_time doubt;              /* likewise */
+	ln_time data_at;            /* data was received last; 0 never */
 	unsigned attempts;          /* initiations repeated in this series */
 };
 
@@ -49,6 +55,9 @@ void wg_timers_stop(struct wg_timers *t);
 void wg_timers_cancel(struct wg_timers *t, enum wg_timer which);
 void wg_timers_set_persistent(struct wg_timers *t, ln_time now, ln_time interval);
 
+/* 0: no DOUBT from now on. */
+void wg_timers_set_doubt(struct wg_timers *t, ln_time interval);
+
 /* A data message with content was sent. */
 void wg_timers_data_sent(struct wg_timers *t, ln_time now, const struct ln_rng *rng);
 /* A data message with content was received. */
@@ -57,6 +66,8 @@ void wg_timers_data_received(struct wg_timers *t, ln_time now);
 void wg_timers_sent(struct wg_timers *t, ln_time now);
 /* Any authenticated message was received. */
 void wg_timers_received(struct wg_timers *t, ln_time now);
+/* And it came by the way on which we send. */
+void wg_timers_heard(struct wg_timers *t);
 void wg_timers_initiation_sent(struct wg_timers *t, ln_time now, const struct ln_rng *rng);
 /* Both sides are known to have the new keys. */
 void wg_timers_handshake_complete(struct wg_timers *t);

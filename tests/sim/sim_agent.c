@@ -33,6 +33,16 @@ static void wake(struct sim_event *e)
 
 /* --- WireGuard's stand-in -------------------------------------------------------------------- */
 
+static void wg_doubts(struct sim_event *e)
+{
+	struct sim_peer *p = ln_container(e, struct sim_peer, doubt);
+	if (p->conn == NULL || p->agent->asleep)
+		return;
+	peer_conn_doubt(p->conn, now_of(p->agent));
+	p->touched = true;
+	settle(p->agent);
+}
+
 static void wg_send(struct sim_peer *p, enum wg_type type, const struct ip_ep *to)
 {
 	static const size_t size[] = { [WG_INITIATION] = 148, [WG_RESPONSE] = 92, [WG_DATA] = 128 };
@@ -54,7 +64,8 @@ static void wg_handshake_due(struct sim_event *e)
 	sim_clock_at(c, &p->handshake, c->now + WG_RETRY);
 }
 
-static void wg_receive(struct sim_agent *a, const struct ip_ep *from, struct slice pkt)
+/* direct: not by the relay, whatever address it is shown under. */
+static void wg_receive(struct sim_agent *a, const struct ip_ep *from, struct slice pkt, bool direct)
 {
 	if (pkt.n < 5 || pkt.p[4] >= a->world->nagents)
 		return;
@@ -63,6 +74,8 @@ static void wg_receive(struct sim_agent *a, const struct ip_ep *from, struct sli
 	if (p->conn == NULL)
 		return;
 	p->rx_bytes += pkt.n;
+	if (direct)
+		sim_clock_at(&a->world->clock, &p->doubt, LN_TIME_NEVER);
 	switch (pkt.p[0]) {
 	case WG_INITIATION:
 		p->endpoint = *from; /* authenticated packets move the endpoint */
@@ -80,8 +93,10 @@ static void wg_receive(struct sim_agent *a, const struct ip_ep *from, struct sli
 			     p->initiator ? now + WG_REKEY : LN_TIME_NEVER);
 		break;
 	case WG_DATA:
-		if (p->last_handshake != 0)
+		if (p->last_handshake != 0) {
+			p->endpoint = *from; /* WireGuard roams by data, too */
 			p->pings++;
+		}
 		break;
 	default:
 		break;
@@ -101,7 +116,7 @@ void sim_agent_relayed(struct sim_peer *p, struct slice pkt)
 	struct ip_ep from = peer_conn_relay_source(p->conn);
 	if (!ip_is_set(&from.addr))
 		return;
-	wg_receive(p->agent, &from, pkt);
+	wg_receive(p->agent, &from, pkt, from.addr.b[0] == 127);
 	settle(p->agent);
 }
 
@@ -115,6 +130,10 @@ void sim_agent_ping(struct sim_peer *p)
 	    p->handshake.node.index == SIZE_MAX)
 		sim_clock_at(c, &p->handshake, c->now);
 	wg_send(p, WG_DATA, &p->endpoint);
+	if (ip_is_set(&p->spare.addr))
+		wg_send(p, WG_DATA, &p->spare);
+	if (p->doubt_after != 0 && p->doubt.node.index == SIZE_MAX)
+		sim_clock_at(c, &p->doubt, c->now + p->doubt_after);
 }
 
 /* --- effects of the cores -------------------------------------------------------------------- */
@@ -175,6 +194,12 @@ static void apply(struct sim_peer *p, const struct peer_out *out)
 		break;
 	case PEER_OUT_ENDPOINT:
 		set_endpoint(p, out);
+		break;
+	case PEER_OUT_SPARE:
+		p->spare = out->to;
+		p->doubt_after = out->doubt_after;
+		if (p->doubt_after == 0)
+			sim_clock_at(&a->world->clock, &p->doubt, LN_TIME_NEVER);
 		break;
 	case PEER_OUT_STATE:
 		note_state(p);
@@ -298,7 +323,7 @@ static void receive(struct sim_host *h, const struct ip_ep *from, const struct i
 		return;
 	if (!stun_is_message(data)) {
 		if (!a->world->wg_blocked)
-			wg_receive(a, from, data);
+			wg_receive(a, from, data, true);
 	} else if (stun_query_input(a->query, now_of(a), from, data) == LN_E_NOTFOUND) {
 		struct sim_peer *p = ice_mux_find(a->mux, data);
 		if (p != NULL) {
@@ -393,8 +418,10 @@ struct sim_agent *sim_agent_new(struct sim_world *w, size_t index)
 	for (size_t i = 0; i < LN_COUNT(stun_servers); i++)
 		ln_assert(ip_ep_parse(slice_str(stun_servers[i]), &servers[i]) == 0);
 	stun_query_set_servers(a->query, servers, LN_COUNT(servers));
-	for (size_t i = 0; i < SIM_AGENTS_MAX; i++)
+	for (size_t i = 0; i < SIM_AGENTS_MAX; i++) {
 		sim_event_init(&a->peers[i].handshake, wg_handshake_due);
+		sim_event_init(&a->peers[i].doubt, wg_doubts);
+	}
 	return a;
 }
 
@@ -402,6 +429,7 @@ void sim_agent_stop(struct sim_agent *a)
 {
 	for (size_t i = 0; i < SIM_AGENTS_MAX; i++) {
 		sim_clock_at(&a->world->clock, &a->peers[i].handshake, LN_TIME_NEVER);
+		sim_clock_at(&a->world->clock, &a->peers[i].doubt, LN_TIME_NEVER);
 		ice_mux_set(a->mux, &a->peers[i].slot, "", NULL);
 		peer_conn_free(a->peers[i].conn);
 		a->peers[i].conn = NULL;

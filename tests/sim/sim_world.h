@@ -42,7 +42,9 @@ struct sim_peer {
 	struct ice_mux_slot slot;
 	bool touched;     /* had input since it was drained */
 	ln_time deadline; /* of conn, when not touched */
-	struct ip_ep endpoint;
+	struct ip_ep endpoint, spare;
+	ln_time doubt_after;    /* as told by conn; 0 never */
+	struct sim_event doubt; /* something was sent, nothing came back so far */
 	bool initiator;
 	struct sim_event handshake; /* initiation, its repetition, rekey */
 	ln_time last_handshake;

@@ -76,6 +76,15 @@ static void engine_on_wanted(struct engine *e, const struct wg_key *key)
 	engine_peer_drive(p);
 }
 
+static void engine_on_doubt(struct engine *e, const struct wg_key *key)
+{
+	struct engine_peer *p = engine_peer_find(e, key);
+	if (p == NULL)
+		return;
+	peer_conn_doubt(p->conn, ev_now());
+	engine_peer_drive(p);
+}
+
 static void engine_on_handshake(struct engine *e, const struct wg_key *key)
 {
 	struct engine_peer *p = engine_peer_find(e, key);
@@ -108,6 +117,9 @@ static void engine_on_uwg(void *user, const struct uwg_event *ev)
 	case UWG_EV_SEND_FAILED:
 		log_debug("engine", "a handshake could not be sent", LOG_KEY("peer", &ev->key),
 			  LOG_EP("to", &ev->from), LOG_ERRNO(ev->err));
+		break;
+	case UWG_EV_DOUBT:
+		engine_on_doubt(e, &ev->key);
 		break;
 	case UWG_EV_RELAY:
 		engine_relay_packets(e, ev->data);

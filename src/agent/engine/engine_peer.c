@@ -97,6 +97,14 @@ static void engine_peer_stats(struct engine_peer *p, ln_time now)
 	peer_conn_wg_stats(p->conn, now, &ws);
 }
 
+static void engine_peer_spare(struct engine_peer *p, const struct peer_out *out)
+{
+	wgif_peer_spare(p->engine->wg, &p->key, &out->to, out->doubt_after);
+	log_debug("engine",
+		  out->to.addr.family != 0 ? "packets go both ways" : "packets go one way",
+		  LOG_KEY("peer", &p->key), LOG_INT("doubt_ms", out->doubt_after / LN_MSEC));
+}
+
 static void engine_peer_state(struct engine_peer *p)
 {
 	enum peer_state s = peer_conn_state(p->conn);
@@ -128,6 +136,9 @@ static void engine_peer_output(struct engine_peer *p, const struct peer_out *out
 		break;
 	case PEER_OUT_ENDPOINT:
 		engine_peer_endpoint(p, out);
+		break;
+	case PEER_OUT_SPARE:
+		engine_peer_spare(p, out);
 		break;
 	case PEER_OUT_STATE:
 		engine_peer_state(p);
@@ -216,6 +227,7 @@ static struct peer_conn *engine_peer_conn(struct engine *e, const struct engine_
 		.version = AGENT_NETBIRD_VERSION,
 		.lazy = engine_peer_may_sleep(e, p->version),
 		.relay_ep = p->relay_ep,
+		.one_way = wgif_is_kernel(e->wg),
 		.noverlay = e->noverlay,
 	};
 	memcpy(c.overlay, e->overlay, sizeof(e->overlay));

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/stun/stun_msg.h"
+
 #include "src/agent/engine/engine_internal.h"
 #include "src/obs/obs_log.h"
 

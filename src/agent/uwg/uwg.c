@@ -227,6 +227,15 @@ void uwg_peer_endpoint(struct uwg *u, const struct wg_key *key, const struct ip_
 	uwg_mail_send(u, m);
 }
 
+void uwg_peer_spare(struct uwg *u, const struct wg_key *key, const struct ip_ep *spare,
+		    ln_time doubt_after)
+{
+	struct uwg_mail *m = mail_new(UWG_MAIL_SPARE, key, 0);
+	m->ep = *spare;
+	m->doubt_after = doubt_after;
+	uwg_mail_send(u, m);
+}
+
 int uwg_peer_stats(struct uwg *u, const struct wg_key *key, struct uwg_peer_stats *ret)
 {
 	pthread_mutex_lock(&u->stats_lock);

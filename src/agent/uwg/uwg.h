@@ -51,6 +51,7 @@ enum uwg_event_kind {
 	UWG_EV_ROAMED,    /* an authenticated packet of `key` came from another endpoint `from` */
 	UWG_EV_SEND_FAILED, /* a handshake could not be sent to `from`: `err` (ENETUNREACH, EPERM
 			       ...) */
+	UWG_EV_DOUBT,       /* `key` has answered nothing for as long as uwg_peer_spare() said */
 	UWG_EV_RELAY,       /* datagrams for relay endpoints; uwg_relay_next() takes them out of
 			       `data` */
 	UWG_EV_DOWN,        /* the TUN is gone; the device has stopped working: `err` */
@@ -116,6 +117,13 @@ void uwg_peer_remove(struct uwg *u, const struct wg_key *key);
  */
 void uwg_peer_endpoint(struct uwg *u, const struct wg_key *key, const struct ip_ep *ep,
 		       bool initiate);
+/*
+ * A second way: while `spare` is set, which is an address of a relay, every message leaves both
+ * ways. `doubt_after` not 0: UWG_EV_DOUBT when packets were sent and for so long nothing was heard
+ * from the endpoint itself. Family 0 and 0 end it, and so does uwg_peer_remove().
+ */
+void uwg_peer_spare(struct uwg *u, const struct wg_key *key, const struct ip_ep *spare,
+		    ln_time doubt_after);
 /* A consistent copy, at most 1 s old. LN_E_NOTFOUND. */
 LN_MUST_CHECK int uwg_peer_stats(struct uwg *u, const struct wg_key *key,
 				 struct uwg_peer_stats *ret);

@@ -136,6 +136,7 @@ enum uwg_mail_kind {
 	UWG_MAIL_SET,
 	UWG_MAIL_REMOVE,
 	UWG_MAIL_ENDPOINT,
+	UWG_MAIL_SPARE,
 	UWG_MAIL_INJECT,
 };
 
@@ -145,6 +146,7 @@ struct uwg_mail {
 	struct wg_peer_conf peer; /* key for all kinds; `allowed` points behind this struct */
 	struct ip_ep ep;
 	bool initiate;
+	ln_time doubt_after;
 	struct str batch; /* INJECT; see uwg_relay.c */
 	struct ip_prefix allowed[];
 };

@@ -45,6 +45,9 @@ static void post_event(struct uwg *u, const struct wg_out *o)
 		ev.kind = UWG_EV_HANDSHAKE;
 		u->stats_due = u->now;
 		break;
+	case WG_OUT_DOUBT:
+		ev.kind = UWG_EV_DOUBT;
+		break;
 	case WG_OUT_ROAMED:
 		ev.kind = UWG_EV_ROAMED;
 		u->stats_due = u->now;
@@ -61,6 +64,8 @@ static void drain_poll(struct uwg *u)
 			post_event(u, &o);
 			continue;
 		}
+		if (uwg_is_relay(&o.also))
+			uwg_relay_out(u, &o.also, slice_of(u->poll_room, o.len));
 		if (uwg_is_relay(&o.ep)) {
 			uwg_relay_out(u, &o.ep, slice_of(u->poll_room, o.len));
 			continue;
@@ -82,12 +87,16 @@ static void packets_moved(struct uwg *u)
 
 /* --- TUN to UDP ------------------------------------------------------------------------------- */
 
-/* Those for relay endpoints; the sockets then see messages of no length. */
+/* Those for relay endpoints, which the sockets then see as messages of no length, and copies. */
 static void take_relayed(struct uwg *u)
 {
 	for (size_t i = 0; i < u->ntx; i++) {
 		struct wg_tx *t = &u->tx[i];
-		if (t->len == 0 || !uwg_is_relay(t->to))
+		if (t->len == 0)
+			continue;
+		if (t->also != NULL && uwg_is_relay(t->also))
+			uwg_relay_out(u, t->also, slice_of(t->msg, t->len));
+		if (!uwg_is_relay(t->to))
 			continue;
 		uwg_relay_out(u, t->to, slice_of(t->msg, t->len));
 		t->len = 0;
@@ -307,7 +316,8 @@ static void take_injected(struct uwg *u, const struct uwg_mail *m)
 	while (uwg_relay_next(&batch, &from[n], &data)) {
 		size_t at = (size_t)((const char *)data.p - m->batch.s);
 		u->rx[n] = (struct wg_rx){ .msg = mslice_of(m->batch.s + at, data.n),
-					   .from = &from[n] };
+					   .from = &from[n],
+					   .indirect = !uwg_is_relay(&from[n]) };
 		if (++n == max) {
 			flush_rx(u, n);
 			n = 0;
@@ -331,6 +341,9 @@ static void do_mail(struct uwg *u, const struct uwg_mail *m)
 	case UWG_MAIL_ENDPOINT:
 		(void)wg_dev_set_endpoint(u->dev, u->now, &m->peer.key, &m->ep, m->initiate);
 		u->stats_due = u->now;
+		break;
+	case UWG_MAIL_SPARE:
+		(void)wg_dev_set_spare(u->dev, &m->peer.key, &m->ep, m->doubt_after);
 		break;
 	case UWG_MAIL_INJECT:
 		take_injected(u, m);

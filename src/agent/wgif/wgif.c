@@ -110,6 +110,13 @@ void wgif_peer_endpoint(struct wgif *w, const struct wg_key *key, const struct i
 		uwg_peer_endpoint(w->u, key, ep, initiate);
 }
 
+void wgif_peer_spare(struct wgif *w, const struct wg_key *key, const struct ip_ep *spare,
+		     ln_time doubt_after)
+{
+	if (w->k == NULL)
+		uwg_peer_spare(w->u, key, spare, doubt_after);
+}
+
 int wgif_peer_stats(struct wgif *w, const struct wg_key *key, struct uwg_peer_stats *ret)
 {
 	return w->k != NULL ? kwg_peer_stats(w->k, key, ret) : uwg_peer_stats(w->u, key, ret);

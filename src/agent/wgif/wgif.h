@@ -29,6 +29,9 @@ void wgif_peer_set(struct wgif *w, const struct uwg_peer_conf *p);
 void wgif_peer_remove(struct wgif *w, const struct wg_key *key);
 void wgif_peer_endpoint(struct wgif *w, const struct wg_key *key, const struct ip_ep *ep,
 			bool initiate);
+/* As uwg_peer_spare(); the kernel's has one way only, and this does nothing. */
+void wgif_peer_spare(struct wgif *w, const struct wg_key *key, const struct ip_ep *spare,
+		     ln_time doubt_after);
 LN_MUST_CHECK int wgif_peer_stats(struct wgif *w, const struct wg_key *key,
 				  struct uwg_peer_stats *ret);
 

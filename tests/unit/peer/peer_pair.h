@@ -26,7 +26,8 @@ struct pair_side {
 	struct wg_key key;
 	struct pair_signal log[PAIR_LOG];
 	unsigned nlog;
-	struct ip_ep endpoint;
+	struct ip_ep endpoint, spare;
+	ln_time spare_at, doubt_after;
 	unsigned endpoints, initiations, resets, stats, gathers;
 	ln_time endpoint_at;
 	uint64_t token; /* of a send that the test ends by itself */
@@ -213,6 +214,11 @@ static inline void pair_drain(struct pair *w, int i)
 			break;
 		case PEER_OUT_ENDPOINT:
 			pair_on_endpoint(w, i, &o);
+			break;
+		case PEER_OUT_SPARE:
+			s->spare = o.to;
+			s->spare_at = w->now;
+			s->doubt_after = o.doubt_after;
 			break;
 		case PEER_OUT_STATE:
 			break;

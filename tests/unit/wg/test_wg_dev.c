@@ -309,6 +309,96 @@ static void test_silence(void **state)
 	assert_int_equal(w.h[0].sent[WG_MSG_INITIATION], 2);
 }
 
+static void set_spare(unsigned i, bool both, ln_time doubt_after)
+{
+	struct ip_ep to = { 0 };
+	if (both)
+		to = world_relay_ep(!i);
+	assert_int_equal(wg_dev_set_spare(w.h[i].dev, &w.h[!i].key, &to, doubt_after), 0);
+}
+
+/* Packets that are answered raise no doubt, others do after the time set, once per time. */
+static void test_doubt(void **state)
+{
+	pair(20);
+	connect_pair();
+	set_spare(0, false, 100 * LN_MSEC);
+	for (uint32_t i = 0; i < 20; i++) {
+		world_packet(&w, 0, 1, i, 60);
+		world_pass(&w, 20 * LN_MSEC);
+		world_packet(&w, 1, 0, i, 60);
+		world_pass(&w, 80 * LN_MSEC);
+	}
+	world_pass(&w, LN_SEC);
+	assert_int_equal(w.h[0].doubts, 0);
+	assert_int_equal(w.h[1].doubts, 0); /* it was not asked to tell */
+	/* And answers need not be answered. */
+	set_spare(1, false, 100 * LN_MSEC);
+	world_packet(&w, 0, 1, 40, 60);
+	world_pass(&w, 20 * LN_MSEC);
+	world_packet(&w, 1, 0, 40, 60);
+	world_pass(&w, LN_SEC);
+	assert_int_equal(w.h[1].doubts, 0);
+	w.blocked = true;
+	world_packet(&w, 0, 1, 50, 60);
+	world_pass(&w, 99 * LN_MSEC);
+	assert_int_equal(w.h[0].doubts, 0);
+	world_pass(&w, 2 * LN_MSEC);
+	assert_int_equal(w.h[0].doubts, 1);
+	world_pass(&w, 900 * LN_MSEC);
+	assert_int_equal(w.h[0].doubts, 1); /* nothing more was sent */
+	/* What the relay brings says nothing about the direct way. */
+	world_packet(&w, 0, 1, 51, 60);
+	set_spare(1, true, 0);
+	world_packet(&w, 1, 0, 52, 60);
+	world_pass(&w, 101 * LN_MSEC);
+	assert_int_equal(w.h[0].got[52], 1);
+	assert_int_equal(w.h[0].doubts, 2);
+	set_spare(0, false, 0);
+	world_packet(&w, 0, 1, 53, 60);
+	world_pass(&w, LN_SEC);
+	assert_int_equal(w.h[0].doubts, 2);
+	struct ip_ep nowhere = { 0 };
+	assert_int_equal(wg_dev_set_spare(w.h[0].dev, &w.h[2].key, &nowhere, 0), LN_E_NOTFOUND);
+}
+
+/* Both ways: one copy is delivered, whichever arrives, and the peer does not move. */
+static void test_both_ways(void **state)
+{
+	pair(21);
+	connect_pair();
+	struct wg_peer_stats s;
+	unsigned roamed = w.h[1].roamed;
+	set_spare(0, true, 0);
+	for (uint32_t i = 0; i < 10; i++) {
+		w.blocked = i % 2 != 0;
+		world_packet(&w, 0, 1, 100 + i, 60);
+		world_pass(&w, 5 * LN_MSEC);
+	}
+	world_pass(&w, LN_SEC);
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(w.h[1].got[100 + i], 1);
+	assert_int_equal(wg_dev_drops(w.h[1].dev)->replayed, 5);
+	assert_int_equal(w.h[1].roamed, roamed);
+	/* Handshakes take both ways too: the session is renewed over the relay alone. */
+	w.blocked = true;
+	set_spare(1, true, 0);
+	unsigned handshakes = w.h[0].handshakes;
+	world_pass(&w, 125 * LN_SEC);
+	world_packet(&w, 0, 1, 20, 60);
+	world_pass(&w, LN_SEC);
+	assert_int_equal(w.h[0].handshakes, handshakes + 1);
+	assert_int_equal(w.h[1].got[20], 1);
+	/* The endpoint is the relay: nothing goes twice. */
+	struct ip_ep relay = world_relay_ep(1);
+	assert_int_equal(wg_dev_set_endpoint(w.h[0].dev, w.now, &w.h[1].key, &relay, false), 0);
+	unsigned sent = w.h[0].sent[WG_MSG_DATA];
+	world_packet(&w, 0, 1, 21, 60);
+	assert_int_equal(w.h[0].sent[WG_MSG_DATA], sent + 1);
+	assert_int_equal(wg_dev_stats(w.h[0].dev, &w.h[1].key, &s), 0);
+	assert_true(ip_ep_equal(&s.endpoint, &relay));
+}
+
 static void test_roaming(void **state)
 {
 	pair(15);
@@ -587,6 +677,8 @@ int main(void)
 		T(test_persistent_keepalive),
 		T(test_give_up),
 		T(test_silence),
+		T(test_doubt),
+		T(test_both_ways),
 		T(test_roaming),
 		T(test_inner_source),
 		T(test_bad_network),
