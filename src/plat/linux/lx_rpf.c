@@ -17,7 +17,7 @@ enum {
 static int open_value(const char *name, int how)
 {
 	char path[sizeof(FOLDER) + PLAT_IFNAME_MAX + 16];
-	(void)snprintf(path, sizeof(path), FOLDER "/%s/rp_filter", name);
+	(void)snprintf(path, sizeof(path), FOLDER "/%.*s/rp_filter", PLAT_IFNAME_MAX, name);
 	return open(path, how | O_CLOEXEC);
 }
 

@@ -298,7 +298,7 @@ static void test_flushed_rules_come_back(void **state)
 	struct plat_event ev;
 	apply(p, 0);
 	char before[4096];
-	snprintf(before, sizeof(before), "%s", shell("ip -N rule; ip -N -6 rule"));
+	snprintf(before, sizeof(before), "%.4000s", shell("ip -N rule; ip -N -6 rule"));
 	while (plat_event_next(p, &ev))
 		;
 	run("ip rule del pref 110; ip -6 rule del pref 105; ip rule del pref 32763");
