@@ -7,54 +7,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "src/cmd/linnet_lab_run.h"
+#include "src/cmd/linnet_lab_show.h"
 #include "src/cmd/linnet_status.h"
 #include "src/cmd/linnet_user.h"
 
-#define PATH_LEN 1024
 #define SETTLE_LIMIT (25 * LN_SEC) /* a negotiation takes twelve; two fit */
 #define STATUS_EVERY (100 * LN_MSEC)
-
-struct show {
-	struct linnet_lab lab;
-	bool json;
-	char server[PATH_LEN], daemon[PATH_LEN], cli[PATH_LEN];
-	char key[128];
-	ln_time began;     /* both `up` */
-	double first_ping; /* seconds; negative: none */
-	double direct;     /* until both had a direct path; negative: never */
-	double gbits;      /* negative: not measured */
-	bool pings[2];     /* answered, from each side */
-	int ping_proc;
-};
 
 static double since(ln_time t)
 {
 	return (double)(ev_now() - t) / (double)LN_SEC;
 }
 
-/* What a person follows; nothing with --json. */
-static void tell(const struct show *s, const char *fmt, ...) LN_PRINTF(2, 3);
-
-static void tell(const struct show *s, const char *fmt, ...)
-{
-	va_list ap;
-	if (s->json)
-		return;
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	fflush(stdout);
-}
-
-static int stopped(struct ln_fail *f)
-{
-	return ln_fail(f, -EINTR, "interrupted");
-}
-
 /* --- what was asked --------------------------------------------------------------------------- */
 
-static int choose_sites(struct show *s, struct ln_fail *f)
+static int choose_sites(struct linnet_lab_show *s, struct ln_fail *f)
 {
 	const struct linnet_value *v = &s->lab.cli->values[OPT_LAB_NAT];
 	static const char *const names[] = { "a", "b" };
@@ -88,7 +55,7 @@ static int choose_sites(struct show *s, struct ln_fail *f)
 
 /* --- building --------------------------------------------------------------------------------- */
 
-static int build(struct show *s, struct ln_fail *f)
+static int build(struct linnet_lab_show *s, struct ln_fail *f)
 {
 	struct str script;
 	str_init(&script, 0);
@@ -101,7 +68,7 @@ static int build(struct show *s, struct ln_fail *f)
 	return r;
 }
 
-static int write_config(const struct show *s, const char *path, struct ln_fail *f)
+static int write_config(const struct linnet_lab_show *s, const char *path, struct ln_fail *f)
 {
 	FILE *out = fopen(path, "we");
 	if (out == NULL)
@@ -117,7 +84,7 @@ static int write_config(const struct show *s, const char *path, struct ln_fail *
 }
 
 /* A command of `linnet-server admin` in the server's namespace. */
-static int admin(struct show *s, const char *const words[], char *text, size_t size)
+static int admin(struct linnet_lab_show *s, const char *const words[], char *text, size_t size)
 {
 	char config[64];
 	const char *argv[20] = { s->server, "admin", "--config", config };
@@ -128,7 +95,7 @@ static int admin(struct show *s, const char *const words[], char *text, size_t s
 	return linnet_lab_output(&s->lab, "srv", argv, text, size);
 }
 
-static int make_key(struct show *s, struct ln_fail *f)
+static int make_key(struct linnet_lab_show *s, struct ln_fail *f)
 {
 	static const char *const words[] = { "setup-key",  "create", "--name", "lab",
 					     "--reusable", "--json", NULL };
@@ -143,7 +110,7 @@ static int make_key(struct show *s, struct ln_fail *f)
 				 : ln_fail(f, -EIO, "the server made no setup key: %.200s", text);
 }
 
-static int start_server(struct show *s, struct ln_fail *f)
+static int start_server(struct linnet_lab_show *s, struct ln_fail *f)
 {
 	static const char *const words[] = { "account", "show", NULL };
 	char config[64], text[1024];
@@ -159,12 +126,12 @@ static int start_server(struct show *s, struct ln_fail *f)
 		if (s->lab.procs[r] == 0 || linnet_lab_wait(&s->lab, r, 0) >= 0 || ev_now() > end)
 			return ln_fail(f, -EIO, "linnet-server does not answer: %.200s", text);
 		if (!linnet_lab_sleep(100 * LN_MSEC))
-			return stopped(f);
+			return linnet_lab_stopped(f);
 	}
 	return make_key(s, f);
 }
 
-static int start_daemon(struct show *s, size_t i, struct ln_fail *f)
+static int start_daemon(struct linnet_lab_show *s, size_t i, struct ln_fail *f)
 {
 	struct linnet_lab_agent *a = &s->lab.agents[i];
 	char name[16], log[32], state[64];
@@ -180,10 +147,10 @@ static int start_daemon(struct show *s, size_t i, struct ln_fail *f)
 	if (r < 0)
 		return r;
 	r = linnet_daemon_open(&a->daemon, a->socket, NULL, true, f);
-	return linnet_lab_interrupted() != 0 ? stopped(f) : r;
+	return linnet_lab_interrupted() != 0 ? linnet_lab_stopped(f) : r;
 }
 
-static int start_up(struct show *s, size_t i, struct ln_fail *f)
+static int start_up(struct linnet_lab_show *s, size_t i, struct ln_fail *f)
 {
 	const struct linnet_lab_agent *a = &s->lab.agents[i];
 	char name[16], log[32], home[64], host[32];
@@ -243,7 +210,7 @@ static bool stays_relayed(const struct linnet_lab_agent *a)
 	       a->peer->reason != NULL && strstr(a->peer->reason, "negotiat") == NULL;
 }
 
-static int wait_addresses(struct show *s, struct ln_fail *f)
+static int wait_addresses(struct linnet_lab_show *s, struct ln_fail *f)
 {
 	struct linnet_lab_agent *a = s->lab.agents;
 	for (ln_time end = ev_now() + LINNET_LAB_LIMIT;;) {
@@ -254,12 +221,12 @@ static int wait_addresses(struct show *s, struct ln_fail *f)
 		if (ev_now() > end)
 			return ln_fail(f, -ETIMEDOUT, "the agents got no address within 30 s");
 		if (!linnet_lab_sleep(20 * LN_MSEC))
-			return stopped(f);
+			return linnet_lab_stopped(f);
 	}
 }
 
 /* ping ends at any error on the way, as before there is a route: it begins again. */
-static int start_ping(struct show *s, struct ln_fail *f)
+static int start_ping(struct linnet_lab_show *s, struct ln_fail *f)
 {
 	static const char script[] = "until ping -n -q -c1 -i0.02 -w5 \"$1\"; do sleep 0.01; done";
 	const char *argv[] = { "sh", "-c", script, "sh", s->lab.agents[1].overlay, NULL };
@@ -267,35 +234,37 @@ static int start_ping(struct show *s, struct ln_fail *f)
 }
 
 /* From `up` to a path that stays: direct on both sides, or relayed with a reason on both. */
-static int watch(struct show *s, struct ln_fail *f)
+static int watch(struct linnet_lab_show *s, struct ln_fail *f)
 {
 	struct linnet_lab_agent *a = s->lab.agents;
 	for (ln_time end = ev_now() + SETTLE_LIMIT; ev_now() < end;) {
 		if (s->first_ping < 0 && s->lab.procs[s->ping_proc] != 0 &&
 		    linnet_lab_wait(&s->lab, s->ping_proc, 0) == 0) {
 			s->first_ping = since(s->began);
-			tell(s, "   %5.2f s  first ping answered\n", s->first_ping);
+			linnet_lab_tell(s, "   %5.2f s  first ping answered\n", s->first_ping);
 		}
 		look(&a[0]);
 		look(&a[1]);
 		if (is_direct(&a[0]) && is_direct(&a[1])) {
 			if (s->direct < 0) {
 				s->direct = since(s->began);
-				tell(s, "   %5.2f s  direct path on both sides\n", s->direct);
+				linnet_lab_tell(s, "   %5.2f s  direct path on both sides\n",
+						s->direct);
 			}
 			if (s->first_ping >= 0)
 				return 0;
 		} else if (stays_relayed(&a[0]) && stays_relayed(&a[1]) && s->first_ping >= 0) {
-			tell(s, "   %5.2f s  no direct path; the relay stays\n", since(s->began));
+			linnet_lab_tell(s, "   %5.2f s  no direct path; the relay stays\n",
+					since(s->began));
 			return 0;
 		}
 		if (!linnet_lab_sleep(STATUS_EVERY / 5))
-			return stopped(f);
+			return linnet_lab_stopped(f);
 	}
 	return 0; /* what there is will be shown */
 }
 
-static int bring_up(struct show *s, struct ln_fail *f)
+static int bring_up(struct linnet_lab_show *s, struct ln_fail *f)
 {
 	int ups[2];
 	s->began = ev_now();
@@ -307,8 +276,8 @@ static int bring_up(struct show *s, struct ln_fail *f)
 	int r = wait_addresses(s, f);
 	if (r < 0)
 		return r;
-	tell(s, "   %5.2f s  both registered: a is %s, b is %s\n", since(s->began),
-	     s->lab.agents[0].overlay, s->lab.agents[1].overlay);
+	linnet_lab_tell(s, "   %5.2f s  both registered: a is %s, b is %s\n", since(s->began),
+			s->lab.agents[0].overlay, s->lab.agents[1].overlay);
 	s->ping_proc = start_ping(s, f);
 	if (s->ping_proc < 0)
 		return s->ping_proc;
@@ -316,7 +285,7 @@ static int bring_up(struct show *s, struct ln_fail *f)
 	for (size_t i = 0; i < 2 && r == 0; i++)
 		if (linnet_lab_wait(&s->lab, ups[i], LINNET_LAB_LIMIT) != 0)
 			r = linnet_lab_interrupted() != 0
-				    ? stopped(f)
+				    ? linnet_lab_stopped(f)
 				    : ln_fail(f, -EIO, "`linnet up` failed on %s, see %s/up-%s.log",
 					      s->lab.sites[i].name, s->lab.folder,
 					      s->lab.sites[i].name);
@@ -325,7 +294,7 @@ static int bring_up(struct show *s, struct ln_fail *f)
 
 /* --- proofs ----------------------------------------------------------------------------------- */
 
-static int ping_both(struct show *s, struct ln_fail *f)
+static int ping_both(struct linnet_lab_show *s, struct ln_fail *f)
 {
 	for (size_t i = 0; i < 2; i++) {
 		char name[16], text[1024], *rtt;
@@ -336,18 +305,18 @@ static int ping_both(struct show *s, struct ln_fail *f)
 		snprintf(name, sizeof(name), "h%s", s->lab.sites[i].name);
 		s->pings[i] = linnet_lab_output(&s->lab, name, argv, text, sizeof(text)) == 0;
 		if (linnet_lab_interrupted() != 0)
-			return stopped(f);
+			return linnet_lab_stopped(f);
 		rtt = strstr(text, "rtt ");
 		if (rtt != NULL)
 			rtt[strcspn(rtt, "\n")] = '\0';
-		tell(s, "   ping from %s: %s%s%s\n", s->lab.sites[i].name,
-		     s->pings[i] ? "5 answered" : "not all answered", rtt != NULL ? ", " : "",
-		     rtt != NULL ? rtt : "");
+		linnet_lab_tell(s, "   ping from %s: %s%s%s\n", s->lab.sites[i].name,
+				s->pings[i] ? "5 answered" : "not all answered",
+				rtt != NULL ? ", " : "", rtt != NULL ? rtt : "");
 	}
 	return 0;
 }
 
-static int measure(struct show *s, struct ln_fail *f)
+static int measure(struct linnet_lab_show *s, struct ln_fail *f)
 {
 	const char *serving[] = { "iperf3", "-s", "-1", "-B", s->lab.agents[1].overlay, NULL };
 	const char *asking[] = { "iperf3", "-c", s->lab.agents[1].overlay, "-t5", "--json", NULL };
@@ -360,7 +329,7 @@ static int measure(struct show *s, struct ln_fail *f)
 	if (proc < 0)
 		return proc;
 	if (!linnet_lab_sleep(500 * LN_MSEC))
-		return stopped(f);
+		return linnet_lab_stopped(f);
 	char *text = ln_alloc(TEXT);
 	int r = linnet_lab_output(&s->lab, "ha", asking, text, TEXT);
 	json_t *o = r == 0 ? json_loads(text, 0, NULL) : NULL;
@@ -371,107 +340,14 @@ static int measure(struct show *s, struct ln_fail *f)
 	json_decref(o);
 	free(text);
 	if (linnet_lab_interrupted() != 0)
-		return stopped(f);
+		return linnet_lab_stopped(f);
 	if (bits == NULL)
 		return ln_fail(f, -EIO, "iperf3 failed (is it installed?)");
-	tell(s, "   iperf3 through the tunnel: %.2f Gbit/s\n", s->gbits);
+	linnet_lab_tell(s, "   iperf3 through the tunnel: %.2f Gbit/s\n", s->gbits);
 	return 0;
 }
 
-/* --- results ---------------------------------------------------------------------------------- */
-
-static const char *path_word(const struct linnet_lab_agent *a)
-{
-	if (a->peer == NULL || !linnet_status_is_connected(a->peer))
-		return "none";
-	return a->peer->relayed ? "relayed" : "direct";
-}
-
-static const char *text_or(const char *text, const char *other)
-{
-	return text != NULL && text[0] != '\0' ? text : other;
-}
-
-static void tell_result(const struct show *s)
-{
-	tell(s, "\n");
-	for (size_t i = 0; i < 2; i++) {
-		const struct linnet_lab_agent *a = &s->lab.agents[i];
-		tell(s, "   %s sees %s: %s\n", a->site->name, s->lab.sites[1 - i].name,
-		     path_word(a));
-		if (a->peer != NULL)
-			tell(s, "      %s\n", text_or(a->peer->reason, "no reason given"));
-	}
-}
-
-/* What a user of either machine would see. */
-static int show_status(struct show *s, struct ln_fail *f)
-{
-	enum {
-		TEXT = 1 << 14
-	};
-
-	char *text = ln_alloc(TEXT);
-	int r = 0;
-	for (size_t i = 0; i < 2 && r == 0; i++) {
-		const struct linnet_lab_agent *a = &s->lab.agents[i];
-		const char *argv[] = { s->cli,   "--daemon-addr", a->socket,
-				       "status", "--detail",      NULL };
-		char name[16];
-		snprintf(name, sizeof(name), "h%s", a->site->name);
-		r = linnet_lab_output(&s->lab, name, argv, text, TEXT);
-		if (linnet_lab_interrupted() != 0)
-			r = stopped(f);
-		else if (r != 0)
-			r = ln_fail(f, -EIO, "`linnet status` failed on %s", a->site->name);
-		else
-			tell(s, "\nlinnet status --detail, on %s:\n%s", a->site->name, text);
-	}
-	free(text);
-	return r;
-}
-
-static void print_result(const struct show *s)
-{
-	json_t *sides = json_array();
-	for (size_t i = 0; i < 2; i++) {
-		const struct linnet_lab_agent *a = &s->lab.agents[i];
-		const struct daemon_peer_state *p = a->peer;
-		json_array_append_new(
-			sides,
-			json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "nat", a->site->nat->name,
-				  "path", path_word(a), "local",
-				  text_or(p != NULL ? p->local_cand_type : NULL, ""), "remote",
-				  text_or(p != NULL ? p->remote_cand_type : NULL, ""), "endpoint",
-				  text_or(p != NULL ? p->remote_cand_ep : NULL, ""), "reason",
-				  text_or(p != NULL ? p->reason : NULL, ""), "pings_answered",
-				  s->pings[i]));
-	}
-	json_t *o = json_pack("{s:o,s:o,s:o,s:o}", "sides", sides, "first_ping_s",
-			      s->first_ping < 0 ? json_null() : json_real(s->first_ping),
-			      "direct_s", s->direct < 0 ? json_null() : json_real(s->direct),
-			      "gbit_per_s", s->gbits < 0 ? json_null() : json_real(s->gbits));
-	char *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(4));
-	puts(text != NULL ? text : "null");
-	fflush(stdout);
-	free(text);
-	json_decref(o);
-}
-
-/* Until Ctrl-C: the way in, for a person who looks around. */
-static void keep(const struct show *s)
-{
-	printf("\nThe laboratory stays until Ctrl-C. Logs: %s. To look around:\n", s->lab.folder);
-	for (size_t i = 0; i < 2; i++)
-		printf("   ip netns exec %sh%s %s --daemon-addr %s status --detail\n",
-		       s->lab.prefix, s->lab.sites[i].name, s->cli, s->lab.agents[i].socket);
-	printf("   ip netns exec %sinet tcpdump -ni br0 udp\n", s->lab.prefix);
-	fflush(stdout);
-	while (linnet_lab_sleep(LN_SEC)) {
-	}
-}
-
-static int down(struct show *s, struct ln_fail *f)
+static int down(struct linnet_lab_show *s, struct ln_fail *f)
 {
 	for (size_t i = 0; i < 2; i++) {
 		struct linnet_lab_agent *a = &s->lab.agents[i];
@@ -490,7 +366,7 @@ static int down(struct show *s, struct ln_fail *f)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-static int run(struct show *s, struct ln_fail *f)
+static int run(struct linnet_lab_show *s, struct ln_fail *f)
 {
 	struct str drawing;
 	int r = linnet_lab_start(&s->lab, f);
@@ -498,11 +374,11 @@ static int run(struct show *s, struct ln_fail *f)
 		return r;
 	str_init(&drawing, 0);
 	linnet_lab_draw(s->lab.sites, &drawing);
-	tell(s, "\n%s\n", str_c(&drawing));
+	linnet_lab_tell(s, "\n%s\n", str_c(&drawing));
 	str_fini(&drawing);
 	r = build(s, f);
 	if (r == 0 && linnet_lab_interrupted() != 0)
-		r = stopped(f);
+		r = linnet_lab_stopped(f);
 	if (r == 0)
 		r = start_server(s, f);
 	for (size_t i = 0; i < 2 && r == 0; i++)
@@ -514,14 +390,14 @@ static int run(struct show *s, struct ln_fail *f)
 	if (r == 0 && linnet_on(s->lab.cli, OPT_LAB_IPERF))
 		r = measure(s, f);
 	if (r == 0 && !s->json)
-		r = show_status(s, f);
+		r = linnet_lab_show_status(s, f);
 	if (r < 0)
 		return r;
-	tell_result(s);
+	linnet_lab_tell_result(s);
 	if (s->json)
-		print_result(s);
+		linnet_lab_print_result(s);
 	if (linnet_on(s->lab.cli, OPT_LAB_KEEP))
-		keep(s);
+		linnet_lab_keep(s);
 	else if (!s->pings[0] || !s->pings[1])
 		r = ln_fail(f, -EIO, "the machines do not reach each other");
 	return r < 0 ? r : down(s, f);
@@ -529,15 +405,15 @@ static int run(struct show *s, struct ln_fail *f)
 
 int linnet_run_lab(struct linnet_cli *cli)
 {
-	static struct show s; /* large */
+	static struct linnet_lab_show s; /* large */
 	struct ln_fail f;
 	if (linnet_on(cli, OPT_LAB_LIST))
 		return linnet_lab_list(cli);
-	s = (struct show){ .lab = { .cli = cli },
-			   .json = linnet_on(cli, OPT_JSON),
-			   .first_ping = -1,
-			   .direct = -1,
-			   .gbits = -1 };
+	s = (struct linnet_lab_show){ .lab = { .cli = cli },
+				      .json = linnet_on(cli, OPT_JSON),
+				      .first_ping = -1,
+				      .direct = -1,
+				      .gbits = -1 };
 	linnet_sibling("linnet-server", s.server, sizeof(s.server));
 	linnet_sibling("linnetd", s.daemon, sizeof(s.daemon));
 	linnet_sibling("linnet", s.cli, sizeof(s.cli));
@@ -554,7 +430,7 @@ int linnet_run_lab(struct linnet_cli *cli)
 	}
 	if (r < 0)
 		return linnet_fail("%s", f.text);
-	tell(&s, "\nThe laboratory has been taken down.\n");
+	linnet_lab_tell(&s, "\nThe laboratory has been taken down.\n");
 	return 0;
 }
 
