@@ -2,7 +2,7 @@
 """Sync streams, ours and NetBird's in the same run: logins, memory per idle stream, storms, one change.
 
 Usage: run.py [--peers 100,1000] [--idle 1000,5000] [--forms plain,components] [--kinds linnet,netbird] [--no-tls]
-[--limit S]. JSON lines; NetBird's combined server is measured when NETBIRD_SERVER_BIN names it. Programs
+[--phases "register open change"] [--limit S]. JSON lines; NetBird's combined server is measured when NETBIRD_SERVER_BIN names it. Programs
 from $LINNET_BIN. Needs root (namespaces).
 
 Two experiments. `map`: all peers see each other; register, open, three single changes, and everybody back at once
@@ -23,12 +23,14 @@ from bench_servers import Bench, Lab, emit, kinds, machine  # noqa: E402
 FORMS = ["plain", "components"]  # by SyncRequest's syncMessageVersion
 
 
-def maps(kind, tls, peers, form, limit):
+PHASES = "register open idle:2 change idle:1 change idle:1 change reopen rejoin"
+
+
+def maps(kind, tls, peers, form, phases, limit):
     with Lab("syn") as lab:
         bench = Bench(lab, kind, tls, components=form == "components")
         for line in bench.load("sync_load", "--setup-key", bench.server.setup_key(), "--peers", peers, "--sync-version",
-                               FORMS.index(form), "register", "open", "idle:2", "change", "idle:1", "change", "idle:1",
-                               "change", "reopen", "rejoin", timeout=limit):
+                               FORMS.index(form), *phases.split(), timeout=limit):
             emit({"experiment": "map", "form": form, **line})
 
 
@@ -59,6 +61,7 @@ def main():
     words.add_argument("--forms", default="plain,components")
     words.add_argument("--kinds")
     words.add_argument("--no-tls", action="store_true")
+    words.add_argument("--phases", default=PHASES, help="of the maps experiment, as sync_load knows them")
     words.add_argument("--limit", type=float, default=600, help="seconds for one server and size")
     got = words.parse_args()
     emit(machine())
@@ -66,9 +69,9 @@ def main():
     for peers in numbers(got.peers):
         for form in got.forms.split(","):
             for kind in kinds(got.kinds):
-                maps(kind, False, peers, form, got.limit)
+                maps(kind, False, peers, form, got.phases, got.limit)
             if not got.no_tls and "linnet" in kinds(got.kinds):
-                maps("linnet", True, peers, form, got.limit)
+                maps("linnet", True, peers, form, got.phases, got.limit)
     for peers in numbers(got.idle):
         for kind in kinds(got.kinds):
             idle(kind, False, peers, got.limit)
