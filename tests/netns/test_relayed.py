@@ -162,3 +162,36 @@ def test_by_netbirds_relay(lab, netbird_server):
     wait_until(lambda: a.ping(address, count=1).returncode == 0, 30, "the first ping", every=0.2)
     wait_relayed(a, b.host.name)
     wait_relayed(b, a.host.name)
+
+
+@pytest.mark.parametrize("theirs", [False, True], ids=["our server", "their server"])
+def test_upgrade_and_downgrade_with_a_netbird_agent(lab, netbird, request, theirs):
+    """A mixed pair: relayed, direct when UDP begins to work, relayed again when it stops. Its agent asks anew three times
+    and then once an hour, ours may be told to."""
+    server = NetbirdServer(lab.server, request.getfixturevalue("netbird_server")) if theirs else LinnetServer(lab.server)
+    a, b = pair(lab, server, ("none", "none"), (LinnetAgent, NetbirdAgent), ((), (netbird,)))
+    block_udp(a.host, True)
+    block_udp(b.host, True)
+    address = b.wait_address()
+    wait_until(lambda: a.ping(address, count=1).returncode == 0, 30, "the first ping", every=0.2)
+    wait_relayed(a, b.host.name)
+    wait_relayed(b, a.host.name)
+    ping = start_ping(a, address)
+    block_udp(a.host, False)
+    block_udp(b.host, False)
+    a.cli("peer", "reconnect", b.host.name)
+    a.wait_direct(b.host.name, timeout=60)
+    b.wait_direct(a.host.name, timeout=60)
+    time.sleep(1)
+    upgrade = lost(ping)
+    ping = start_ping(a, address)
+    time.sleep(2)
+    block_udp(a.host, True)
+    block_udp(b.host, True)
+    wait_relayed(a, b.host.name)
+    wait_relayed(b, a.host.name)
+    time.sleep(1)
+    downgrade = lost(ping)
+    print(f"pings lost, one every 50 ms: {upgrade} at the upgrade, {downgrade} at the downgrade")
+    # NetBird's agent leaves a silent path after six seconds.
+    assert upgrade <= 0.5 / 0.05 and downgrade <= 10 / 0.05
