@@ -5,6 +5,7 @@
 
 #include "src/agent/agent_login.h"
 #include "src/agent/agent_meta.h"
+#include "src/agent/agent_port.h"
 #include "src/agent/agent_version.h"
 #include "src/agent/engine/engine.h"
 #include "src/agent/mgmt_client.h"
@@ -328,6 +329,18 @@ static void agent_network_drop_mark(struct agent_network *n)
 	n->mark = 0;
 }
 
+/* What stands in its stead is opened in firewalls and known to gateways: the next start wants it
+ * again. */
+static void agent_network_keep_port(struct agent_network *n, uint16_t kept)
+{
+	struct ln_fail f;
+	uint16_t wanted = n->running->wg_port, port = engine_port(n->engine);
+	if (wanted == 0 || port == (kept != 0 ? kept : wanted))
+		return;
+	if (agent_port_write(n->profile.path, wanted, port, &f) < 0)
+		log_warn("agent", "the next start may use another port", LOG_STR("why", f.text));
+}
+
 static void agent_network_start_engine(struct agent_network *n,
 				       const struct mgmt_login_response *login)
 {
@@ -353,6 +366,8 @@ static void agent_network_start_engine(struct agent_network *n,
 	};
 	/* Ask for the map while the interface is being made. */
 	mgmt_client_start(n->mgmt);
+	if (n->file->wg_port != 0)
+		c.first_port = agent_port_read(n->profile.path, n->file->wg_port);
 	int err = engine_new(&c, login, &n->engine, &f);
 	if (err < 0) {
 		n->engine = NULL;
@@ -367,6 +382,7 @@ static void agent_network_start_engine(struct agent_network *n,
 		return;
 	}
 	agent_network_deadline(n, &login->deadline);
+	agent_network_keep_port(n, c.first_port);
 }
 
 static void agent_network_on_login(void *user, enum grpc_status status, const char *text,

@@ -11,6 +11,7 @@
 
 #include "src/agent/agent_conf.h"
 #include "src/agent/agent_file.h"
+#include "src/agent/agent_port.h"
 
 #define AGENT_PROFILE_NAME_MAX 128 /* characters people see */
 
@@ -385,5 +386,6 @@ int agent_profiles_remove(struct agent_profiles *p, const struct agent_profile *
 		int err = -errno;
 		return ln_fail(f, err, "%s: %s", a->path, ln_strerror(err));
 	}
+	(void)!agent_port_write(a->path, 0, 0, NULL); /* takes the note away */
 	return 0;
 }

@@ -22,6 +22,7 @@ struct plat_wg_conf {
 	const char *ifname; /* a link of that name and of type "wireguard" is replaced */
 	unsigned mtu;
 	uint16_t port;               /* wanted; 0 or busy: the kernel chooses */
+	uint16_t first_port;         /* tried before it, 0 none */
 	uint32_t fwmark;             /* of the tunnel's packets and of our STUN; 0 none */
 	const struct wg_secret *key; /* not kept */
 };

@@ -1,4 +1,4 @@
-"""The host gets other name servers, and the servers another address: promise 48 (spec signal-and-connection 5.18)."""
+"""The host gets other name servers, and the servers another address."""
 import pathlib
 import signal
 import sys
@@ -33,7 +33,7 @@ def servers(agent):
             *(relay["available"] for relay in status["relays"]["details"])]
 
 
-def test_48_servers_move_with_the_name_servers(lab):
+def test_servers_move_with_the_name_servers(lab):
     first, second = name_server(lab, "ns1", 60, OLD), name_server(lab, "ns2", 61, NEW)
     url = f"http://{NAME}:80"
     server = LinnetServer(lab.server, {"server": {

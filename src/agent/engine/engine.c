@@ -228,6 +228,7 @@ static int engine_start_device(struct engine *e, struct ln_fail *f)
 		.ifname = e->ifname,
 		.mtu = c->mtu,
 		.port = c->wg_port,
+		.first_port = e->conf.first_port,
 		.key = &c->key,
 		.fwmark = e->conf.mark,
 		.redirect = e->conf.redirect,
@@ -376,6 +377,11 @@ bool engine_overlay_has(const struct engine *e, const struct ip_addr *a)
 		if (ip_prefix_contains(&e->overlay[i], a))
 			return true;
 	return false;
+}
+
+uint16_t engine_port(const struct engine *e)
+{
+	return e->local.wg_port;
 }
 
 const char *engine_ifname(const struct engine *e)

@@ -27,8 +27,9 @@ struct engine_conf {
 	const struct agent_conf *conf; /* stays valid and unchanged */
 	const char *ifname;            /* copied, like the next one */
 	const char *filter_table;
-	uint32_t mark; /* of all its sockets (src/plat/plat_mark.h); 0 none */
-	int lazy;      /* 1 or 0 overrules the server; -1: as it says */
+	uint16_t first_port; /* tried before the configured one; 0 none */
+	uint32_t mark;       /* of all its sockets (src/plat/plat_mark.h); 0 none */
+	int lazy;            /* 1 or 0 overrules the server; -1: as it says */
 	enum agent_portmap portmap;
 	bool no_kernel;              /* WireGuard in user space even where the kernel has it */
 	const char *relay_transport; /* relay_transport_parse(); outlives the engine */
@@ -71,6 +72,7 @@ LN_MUST_CHECK int engine_reconnect(struct engine *e, const char *name, struct ar
 				   struct daemon_reconnect_response *ret, struct ln_fail *f);
 /* True when the address belongs to this network. */
 bool engine_overlay_has(const struct engine *e, const struct ip_addr *a);
+uint16_t engine_port(const struct engine *e); /* of WireGuard */
 const char *engine_ifname(const struct engine *e);
 /* Fills the parts of a full status that the engine knows; texts in the arena. LN_E_LIMIT. */
 LN_MUST_CHECK int engine_status(struct engine *e, struct arena *a,

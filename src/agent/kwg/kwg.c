@@ -100,6 +100,7 @@ static int open_all(struct kwg *k, struct plat *plat, const struct uwg_conf *con
 		.ifname = conf->ifname,
 		.mtu = conf->mtu,
 		.port = conf->port,
+		.first_port = conf->first_port,
 		.fwmark = conf->fwmark,
 		.key = conf->key,
 	};

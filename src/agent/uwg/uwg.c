@@ -35,7 +35,8 @@ static int open_all(struct uwg *u, const struct uwg_conf *conf, struct ln_fail *
 		return r;
 	u->ifindex = if_nametoindex(u->ifname);
 	u->fwmark = conf->fwmark;
-	r = uwg_sock_open(u->sock, conf->port, conf->fwmark, &u->port, f);
+	r = uwg_sock_open(u->sock, (uint16_t[2]){ conf->first_port, conf->port }, conf->fwmark,
+			  &u->port, f);
 	if (r < 0)
 		return r;
 	u->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

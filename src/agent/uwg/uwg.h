@@ -27,6 +27,7 @@ struct uwg_conf {
 	const char *ifname;          /* created as TUN; an interface of that name must not exist */
 	unsigned mtu;                /* of the TUN */
 	uint16_t port;               /* wanted UDP port; 0 or busy: the kernel chooses */
+	uint16_t first_port;         /* tried before it, 0 none: the kernel's former choice */
 	uint32_t fwmark;             /* SO_MARK of the UDP sockets; 0 none */
 	const struct wg_secret *key; /* copied */
 	bool redirect; /* in the kernel: name relayed peers by ports (src/agent/kwg/kwg_redirect.h)

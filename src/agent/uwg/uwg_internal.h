@@ -72,7 +72,7 @@ struct uwg_sock {
 };
 
 /* -errno. `port` 0 or busy: the kernel chooses; both families get the same one. */
-LN_MUST_CHECK int uwg_sock_open(struct uwg_sock v[2], uint16_t port, uint32_t mark,
+LN_MUST_CHECK int uwg_sock_open(struct uwg_sock v[2], const uint16_t ports[2], uint32_t mark,
 				uint16_t *ret_port, struct ln_fail *f);
 void uwg_sock_close(struct uwg_sock v[2]);
 /*

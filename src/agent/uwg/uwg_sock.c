@@ -112,12 +112,14 @@ static int open_pair(struct uwg_sock v[2], uint16_t port, uint32_t mark, uint16_
 	return 0;
 }
 
-int uwg_sock_open(struct uwg_sock v[2], uint16_t port, uint32_t mark, uint16_t *ret_port,
+int uwg_sock_open(struct uwg_sock v[2], const uint16_t ports[2], uint32_t mark, uint16_t *ret_port,
 		  struct ln_fail *f)
 {
 	v[0] = (struct uwg_sock){ .fd = -1, .family = 4, .gso = true };
 	v[1] = (struct uwg_sock){ .fd = -1, .family = 6, .gso = true };
-	int r = open_pair(v, port, mark, ret_port);
+	int r = ports[0] != 0 ? open_pair(v, ports[0], mark, ret_port) : -EADDRINUSE;
+	if (r == -EADDRINUSE)
+		r = open_pair(v, ports[1], mark, ret_port);
 	for (unsigned i = 0; r == -EADDRINUSE && i < PORT_TRIES; i++)
 		r = open_pair(v, 0, mark, ret_port);
 	if (r < 0) {

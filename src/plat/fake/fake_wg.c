@@ -44,7 +44,7 @@ int plat_wg_new(struct plat *p, const struct plat_wg_conf *conf, struct plat_wg 
 	struct plat_wg *w = ln_alloc(sizeof(*w));
 	w->host = host;
 	snprintf(w->ifname, sizeof(w->ifname), "%s", conf->ifname);
-	w->port = conf->port != 0 ? conf->port : 40000;
+	w->port = conf->first_port != 0 ? conf->first_port : conf->port != 0 ? conf->port : 40000;
 	w->fd = fds[0];
 	host->stun = fds[1];
 	host->dev = w;

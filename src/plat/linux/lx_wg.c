@@ -177,16 +177,16 @@ static int make_link(struct plat_wg *w, const struct plat_wg_conf *c, struct ln_
 /* The kernel binds the port when the link comes up, and says then whether it is free. */
 static int take_port(struct plat_wg *w, const struct plat_wg_conf *c, struct ln_fail *f)
 {
-	struct lx_wg_device d = { .key = c->key, .port = c->port, .fwmark = c->fwmark };
-	int r = set_device(w, &d);
-	if (r == 0)
-		r = lx_link_set(&w->route, w->ifindex, 0, 0, true);
-	if (r == -EADDRINUSE && c->port != 0) {
-		d.key = NULL;
-		d.port = 0;
+	const uint16_t ports[] = { c->first_port, c->port, 0 };
+	struct lx_wg_device d = { .key = c->key, .fwmark = c->fwmark };
+	int r = -EADDRINUSE;
+	for (unsigned i = c->first_port != 0 ? 0 : 1; i < LN_COUNT(ports) && r == -EADDRINUSE;
+	     i++) {
+		d.port = ports[i];
 		r = set_device(w, &d);
 		if (r == 0)
 			r = lx_link_set(&w->route, w->ifindex, 0, 0, true);
+		d.key = NULL;
 	}
 	struct lx_wg_reader rd = { 0 };
 	if (r == 0)
