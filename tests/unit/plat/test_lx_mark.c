@@ -152,6 +152,16 @@ static void assert_ways(struct plat *p, const char *to, const char *marked, cons
 	assert_string_equal(way(p, to, 0), others);
 }
 
+/* Empties the queue: the kernel's own addresses of the interfaces come when they like. */
+static bool told_of_routes(struct plat *p)
+{
+	struct plat_event ev;
+	bool told = false;
+	while (plat_event_next(p, &ev))
+		told |= ev.kind == PLAT_EV_ROUTES;
+	return told;
+}
+
 static void test_the_table_of_the_network(void **state)
 {
 	(void)state;
@@ -177,15 +187,12 @@ static void test_routes_in_the_main_table(void **state)
 	(void)state;
 	need_host();
 	struct plat *p = new_plat();
-	struct plat_event ev;
 	apply(p, 0);
-	while (plat_event_next(p, &ev))
-		;
+	(void)told_of_routes(p);
 	run("ip route add 0.0.0.0/1 dev wt0 && ip route add 128.0.0.0/1 dev wt0 && "
 	    "ip -6 route add ::/1 dev wt0 && ip -6 route add 8000::/1 dev wt0 && "
 	    "ip route add 192.0.2.128/25 dev wt0 && ip -6 route add 2001:db8:1::8000/113 dev wt0");
-	assert_true(plat_event_next(p, &ev));
-	assert_int_equal(ev.kind, PLAT_EV_ROUTES);
+	assert_true(told_of_routes(p));
 	/* Until somebody has looked there is no way at all, and never one into the tunnel. */
 	assert_ways(p, "203.0.113.9", "", "wt0");
 	plat_mark_refresh(p);
@@ -295,15 +302,12 @@ static void test_flushed_rules_come_back(void **state)
 	(void)state;
 	need_host();
 	struct plat *p = new_plat();
-	struct plat_event ev;
 	apply(p, 0);
 	char before[4096];
 	snprintf(before, sizeof(before), "%.4000s", shell("ip -N rule; ip -N -6 rule"));
-	while (plat_event_next(p, &ev))
-		;
+	(void)told_of_routes(p);
 	run("ip rule del pref 110; ip -6 rule del pref 105; ip rule del pref 32763");
-	assert_true(plat_event_next(p, &ev));
-	assert_int_equal(ev.kind, PLAT_EV_ROUTES);
+	assert_true(told_of_routes(p));
 	plat_mark_refresh(p);
 	assert_string_equal(shell("ip -N rule; ip -N -6 rule"), before);
 	remove_network(p, "wt0");
