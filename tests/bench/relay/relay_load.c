@@ -28,6 +28,8 @@
 #include "lib/token/relay_token.h"
 #include "lib/wire/ws_frame.h"
 
+#include "tests/bench/relay/load_loop.h"
+
 #define BATCH_BYTES (60u << 10)
 #define WINDOW_MAX (160u << 10) /* bytes in flight of one pair */
 #define WINDOW_MIN (16u << 10)
@@ -35,7 +37,6 @@
 #define STUCK_NS 1000000000ll
 #define READ_SIZE (256u << 10)
 #define PER_SOURCE 2000 /* connections from one loopback address */
-#define SAMPLES_MAX 4000000
 
 struct end {
 	int fd;
@@ -47,13 +48,11 @@ struct pair {
 	struct end from, to;
 	uint8_t *batch;
 	size_t batch_len;
-	size_t at;         /* of the batch, sent */
-	uint64_t sent;     /* bytes put into the socket of `from` */
-	uint64_t received; /* bytes read at `to`, scaled to what was sent for them */
-	uint64_t messages; /* received */
-	size_t part;       /* bytes of a message that is not whole */
-	uint64_t moved;    /* messages at the last look */
-	long long since;   /* of that look */
+	size_t at; /* of the batch, sent */
+	/* Bytes put into the socket of `from`; bytes read at `to`, scaled to what was sent for
+	 * them. */
+	struct load_flow flow;
+	size_t part; /* bytes of a message that is not whole */
 };
 
 static struct {
@@ -69,19 +68,6 @@ static struct {
 static SSL_CTX *tls;
 static struct pair *pairs;
 static uint8_t buffer[READ_SIZE];
-
-static LN_NORETURN void die(const char *what)
-{
-	fprintf(stderr, "relay_load: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static long long now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
 
 /* --- one connection ---------------------------------------------------------------------------*/
 
@@ -116,7 +102,7 @@ static void get_all(struct end *e, uint8_t *p, size_t n)
 	while (n != 0) {
 		ssize_t r = get(e, p, n);
 		if (r <= 0)
-			die("the relay ended the connection");
+			load_die("the relay ended the connection");
 		p += r;
 		n -= (size_t)r;
 	}
@@ -141,10 +127,10 @@ static bool upgrade(struct end *e)
 			   "Sec-WebSocket-Key: h96wHduzASeTaMZ+BquGkg==\r\n\r\n",
 			   conf.host, conf.port);
 	if (put(e, text, (size_t)len) != len)
-		die("upgrade");
+		load_die("upgrade");
 	while (n < 4 || memcmp(text + n - 4, "\r\n\r\n", 4) != 0) {
 		if (n == sizeof(text) - 1)
-			die("no answer to the upgrade");
+			load_die("no answer to the upgrade");
 		get_all(e, (uint8_t *)text + n++, 1);
 	}
 	text[n] = '\0';
@@ -152,7 +138,7 @@ static bool upgrade(struct end *e)
 		return false;
 	if (strstr(text, " 101 ") == NULL) {
 		fputs(text, stderr);
-		die("no WebSocket");
+		load_die("no WebSocket");
 	}
 	return true;
 }
@@ -171,13 +157,13 @@ static void hello(struct end *e)
 	n = relay_msg_write_auth(mslice_of(msg, sizeof(msg)), &e->id, slice_of(token, (size_t)n));
 	size_t len = frame(wire, msg, (size_t)n);
 	if (put(e, wire, len) != (ssize_t)len)
-		die("hello");
+		load_die("hello");
 	get_all(e, wire, 2);
 	if (wire[1] > 125)
-		die("a strange answer");
+		load_die("a strange answer");
 	get_all(e, wire, wire[1] & 127u);
 	if (wire[1] != RELAY_AUTH_RESPONSE)
-		die("the hello was refused");
+		load_die("the hello was refused");
 }
 
 static bool try_open(struct end *e, size_t index)
@@ -189,18 +175,18 @@ static bool try_open(struct end *e, size_t index)
 	if (strncmp(conf.host, "127.", 4) == 0) {
 		sa.sin_addr.s_addr = htonl(0x7f000001 + (uint32_t)(index / PER_SOURCE));
 		if (bind(e->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-			die("bind");
+			load_die("bind");
 	}
 	sa.sin_port = htons(conf.port);
 	inet_pton(AF_INET, conf.host, &sa.sin_addr);
 	if (connect(e->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-		die("connect");
+		load_die("connect");
 	setsockopt(e->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (conf.tls) {
 		e->ssl = SSL_new(tls);
 		SSL_set_fd(e->ssl, e->fd);
 		if (SSL_connect(e->ssl) != 1)
-			die("TLS");
+			load_die("TLS");
 	}
 	snprintf(name, sizeof(name), "bench-%zu", index);
 	relay_id_of_text(slice_str(name), &e->id);
@@ -220,7 +206,7 @@ static void open_end(struct end *e, size_t index)
 	const struct timespec pause = { .tv_nsec = 50000000 };
 	for (int i = 0; !try_open(e, conf.first + index); i++) {
 		if (i == 400)
-			die("the relay stays busy");
+			load_die("the relay stays busy");
 		nanosleep(&pause, NULL);
 	}
 }
@@ -245,59 +231,51 @@ static void make_batch(struct pair *p)
 	int n = relay_msg_write_transport(mslice_of(msg, sizeof(msg)), &p->to.id,
 					  slice_of(payload, conf.size));
 	if (n < 0)
-		die("size");
+		load_die("size");
 	size_t count = LN_MAX(BATCH_BYTES / sent_len(), 1u);
 	p->batch = malloc(count * sent_len());
 	for (size_t i = 0; i < count; i++)
 		p->batch_len += frame(p->batch + p->batch_len, msg, (size_t)n);
 }
 
-static void feed(struct pair *p)
+static struct load_flow *flow(size_t i)
 {
+	return &pairs[i].flow;
+}
+
+static void feed(size_t i)
+{
+	struct pair *p = &pairs[i];
 	size_t window = LN_MAX(LN_MIN(WINDOW_ALL / conf.npairs, WINDOW_MAX), WINDOW_MIN);
 	/* Batches, not one message for each that arrived. */
-	if (p->sent - p->received > window / 2)
+	if (p->flow.sent - p->flow.received > window / 2)
 		return;
-	while (p->sent - p->received < window) {
-		size_t room = window - (size_t)(p->sent - p->received);
+	while (p->flow.sent - p->flow.received < window) {
+		size_t room = window - (size_t)(p->flow.sent - p->flow.received);
 		ssize_t n = put(&p->from, p->batch + p->at, LN_MIN(room, p->batch_len - p->at));
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n < 0)
-			die("send");
-		p->sent += (uint64_t)n;
+			load_die("send");
+		p->flow.sent += (uint64_t)n;
 		p->at = (p->at + (size_t)n) % p->batch_len;
 	}
 }
 
-static void drain(struct pair *p)
+static void drain(size_t i)
 {
+	struct pair *p = &pairs[i];
 	ssize_t n;
 	while ((n = get(&p->to, buffer, sizeof(buffer))) > 0) {
 		p->part += (size_t)n;
-		p->messages += p->part / received_len();
-		p->received += p->part / received_len() * sent_len();
+		p->flow.messages += p->part / received_len();
+		p->flow.received += p->part / received_len() * sent_len();
 		p->part %= received_len();
 		if ((size_t)n < sizeof(buffer) && p->to.ssl == NULL)
 			break;
 	}
 	if (n == 0 || (n < 0 && errno != EAGAIN))
-		die("receive");
-}
-
-/* Messages the relay dropped never come: without this a pair would wait for them. */
-static uint64_t forgive(struct pair *p, long long t)
-{
-	uint64_t lost = 0;
-	if (p->messages != p->moved) {
-		p->moved = p->messages;
-		p->since = t;
-	} else if (t - p->since > STUCK_NS && p->sent > p->received) {
-		lost = (p->sent - p->received) / sent_len();
-		p->received = p->sent;
-		p->since = t;
-	}
-	return lost;
+		load_die("receive");
 }
 
 static int watch(bool senders)
@@ -315,70 +293,38 @@ static int watch(bool senders)
 
 static void run_fast(void)
 {
-	struct epoll_event ev[256];
-	uint64_t lost = 0, messages = 0;
-	int ep = watch(true);
+	const struct load_job job = { .npairs = conf.npairs,
+				      .seconds = conf.seconds,
+				      .payload = conf.size,
+				      .unit = sent_len(),
+				      .stuck = STUCK_NS,
+				      .epoll = watch(true),
+				      .flow = flow,
+				      .drain = drain,
+				      .feed = feed };
 	for (size_t i = 0; i < conf.npairs; i++)
 		make_batch(&pairs[i]);
-	long long begin = now(), t = begin, look = begin;
-	for (size_t i = 0; i < conf.npairs; i++)
-		pairs[i].since = begin;
-	while (t - begin < (long long)(conf.seconds * 1e9)) {
-		int n = epoll_wait(ep, ev, LN_COUNT(ev), 50);
-		for (int k = 0; k < n; k++) {
-			struct pair *p = &pairs[ev[k].data.u64 / 2];
-			if (ev[k].data.u64 % 2 == 0)
-				drain(p);
-			feed(p);
-		}
-		t = now();
-		if (t - look < 50000000)
-			continue;
-		look = t;
-		for (size_t i = 0; i < conf.npairs; i++) {
-			lost += forgive(&pairs[i], t);
-			feed(&pairs[i]);
-		}
-	}
-	for (size_t i = 0; i < conf.npairs; i++)
-		messages += pairs[i].messages;
-	double s = (double)(t - begin) / 1e9;
-	struct rusage u;
-	getrusage(RUSAGE_SELF, &u);
-	printf("{\"messages\": %llu, \"lost\": %llu, \"seconds\": %.3f, \"kpps\": %.1f, "
-	       "\"gbit_s\": %.3f, \"payload_bytes\": %llu}\n",
-	       (unsigned long long)messages, (unsigned long long)lost, s,
-	       (double)messages / s / 1e3, (double)(messages * conf.size) * 8 / s / 1e9,
-	       (unsigned long long)(messages * conf.size));
+	load_run(&job);
 }
 
 /* --- at a rate --------------------------------------------------------------------------------*/
 
-static int compare(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-	return x < y ? -1 : x > y;
-}
-
 /* Whole frames of known length; each payload begins with the time it was sent. */
-static size_t take_delays(struct pair *p, uint8_t *store, size_t *stored, uint32_t *samples,
-			  size_t have)
+static void take_delays(struct pair *p, uint8_t *store, size_t *stored, struct load_delays *d)
 {
 	ssize_t n;
 	while ((n = get(&p->to, store + *stored, READ_SIZE - *stored)) > 0) {
-		long long t = now();
+		long long t = load_now();
 		size_t at = 0;
 		*stored += (size_t)n;
 		for (; *stored - at >= received_len(); at += received_len()) {
 			long long sent;
 			memcpy(&sent, store + at + received_len() - conf.size, sizeof(sent));
-			if (have < SAMPLES_MAX)
-				samples[have++] = (uint32_t)LN_MIN(t - sent, (long long)UINT32_MAX);
+			load_delay_add(d, t - sent);
 		}
 		memmove(store, store + at, *stored - at);
 		*stored -= at;
 	}
-	return have;
 }
 
 /* What is due for a pair at one moment leaves with one write. */
@@ -394,7 +340,7 @@ static void push(struct pair *p, struct outbox *o)
 		if (r < 0 && errno == EAGAIN)
 			return;
 		if (r < 0)
-			die("send");
+			load_die("send");
 		o->at += (size_t)r;
 	}
 	o->n = o->at = 0;
@@ -408,7 +354,7 @@ static bool send_one(struct pair *p, struct outbox *o)
 		push(p, o);
 	if (o->at != 0 || sizeof(o->bytes) - o->n < sent_len())
 		return false;
-	long long t = now();
+	long long t = load_now();
 	memcpy(payload, &t, sizeof(t));
 	int n = relay_msg_write_transport(mslice_of(msg, sizeof(msg)), &p->to.id,
 					  slice_of(payload, conf.size));
@@ -418,18 +364,17 @@ static bool send_one(struct pair *p, struct outbox *o)
 
 static void run_rate(void)
 {
-	uint32_t *samples = calloc(SAMPLES_MAX, sizeof(*samples));
+	struct load_delays delays = { .n = 0 };
 	uint8_t **store = calloc(conf.npairs, sizeof(*store));
 	size_t *stored = calloc(conf.npairs, sizeof(*stored));
 	struct outbox *out = calloc(conf.npairs, sizeof(*out));
-	size_t have = 0;
 	uint64_t due = 0, sent = 0;
 	struct epoll_event ev[64];
 	int ep = watch(false);
 	for (size_t i = 0; i < conf.npairs; i++)
 		store[i] = malloc(READ_SIZE);
-	long long begin = now(), end = begin + (long long)(conf.seconds * 1e9), t;
-	while ((t = now()) < end + 200000000) {
+	long long begin = load_now(), end = begin + (long long)(conf.seconds * 1e9), t;
+	while ((t = load_now()) < end + 200000000) {
 		/* Late ones are sent at once: a sleep is longer than asked for. */
 		for (; t < end && (double)due < (double)(t - begin) * conf.rate / 1e9; due++)
 			sent += send_one(&pairs[due % conf.npairs], &out[due % conf.npairs]);
@@ -439,17 +384,10 @@ static void run_rate(void)
 		int n = epoll_pwait2(ep, ev, LN_COUNT(ev), &nap, NULL);
 		for (int k = 0; k < n; k++) {
 			size_t i = ev[k].data.u64 / 2;
-			have = take_delays(&pairs[i], store[i], &stored[i], samples, have);
+			take_delays(&pairs[i], store[i], &stored[i], &delays);
 		}
 	}
-	qsort(samples, have, sizeof(*samples), compare);
-	if (have == 0)
-		die("nothing arrived");
-	printf("{\"sent\": %llu, \"refused\": %llu, \"received\": %zu, \"kpps\": %.1f, "
-	       "\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"payload_bytes\": %llu}\n",
-	       (unsigned long long)sent, (unsigned long long)(due - sent), have,
-	       (double)have / conf.seconds / 1e3, samples[have / 2] / 1e6,
-	       samples[have * 99 / 100] / 1e6, (unsigned long long)(have * conf.size));
+	load_delay_report(&delays, due, sent, conf.seconds, conf.size);
 }
 
 /* --- program ----------------------------------------------------------------------------------*/
@@ -468,7 +406,7 @@ static void parse(int argc, char **argv)
 		switch (c) {
 		case 'u':
 			if (sscanf(optarg, "%*[a-z]://%63[0-9.]:%hu", host, &conf.port) != 2)
-				die("--url rel://ADDRESS:PORT");
+				load_die("--url rel://ADDRESS:PORT");
 			conf.host = host;
 			break;
 		case 's':
@@ -524,12 +462,7 @@ int main(int argc, char **argv)
 		open_end(&pairs[i].from, 2 * i);
 		open_end(&pairs[i].to, 2 * i + 1);
 	}
-	/* Connecting is not what is measured: whoever measures says when to go on. */
-	puts("ready");
-	fflush(stdout);
-	int c = getchar();
-	while (conf.idle && c != EOF)
-		c = getchar();
+	load_ready(conf.idle);
 	if (conf.idle)
 		return 0;
 	if (conf.rate > 0) {

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Relays side by side under the same load: linnet, NetBird's, and coturn doing the job as TURN.
 
-Usage: run.py [--kinds linnet,netbird,coturn] [--pairs 1,10,100,1000] [--tls] [--seconds 4] [--idle 1000] [--rounds 1]
+Usage: run.py [--kinds linnet,netbird,coturn] [--pairs 1,10,100,1000] [--tls | --quic] [--seconds 4] [--idle 1000]
+              [--rounds 1] [--loops 1] [--spread]
 
 JSON lines, to be appended to those of other parts of a run, a first one about the machine: server, tls, relay (flood of N
 pairs; rate: delay at so many packets a second; overloaded, loaded: delay when the rate of the flood with 10 pairs is offered,
@@ -52,6 +53,7 @@ def certificate(folder):
 class Relay:
     def __init__(self, kind, tls, folder, args):
         spread = args.spread
+        self.quic, self.ca = args.quic, folder / "cert.pem"
         self.kind, self.tls, self.port = kind, tls, free_port()
         scheme = "rels" if tls else "rel"
         self.url = f"{scheme}://127.0.0.1:{self.port}"
@@ -106,6 +108,9 @@ def generator(relay, spread, *words):
     pin = [] if spread else ["taskset", "-c", "1"]
     if relay.kind == "coturn":
         return [str(a) for a in [*pin, BIN / "tests/bench/turn_load", "--url", relay.url, *words]]
+    if relay.quic:
+        return [str(a) for a in [*pin, BIN / "tests/bench/quic_load", "--url", relay.url, "--secret", SECRET, "--ca",
+                                 relay.ca, *words]]
     argv = [*pin, BIN / "tests/bench/relay_load", "--url", relay.url, "--secret", SECRET, *words]
     return [str(a) for a in argv + (["--tls"] if relay.tls else [])]
 
@@ -145,10 +150,11 @@ def idle(relay, args):
 def measure(relay, args, pairs):
     """Memory first: later the allocator keeps what a flood has used."""
     def report(what, row):
-        print(json.dumps({"server": relay.kind, "tls": relay.tls, "relay": what, **loops, **row}), flush=True)
+        print(json.dumps({"server": relay.kind, "tls": relay.tls, **quic, "relay": what, **loops, **row}), flush=True)
         return row
 
     loops = {"loops": args.loops} if relay.kind == "linnet" and args.loops != 1 else {}
+    quic = {"quic": True} if relay.quic else {}
     size, seconds = ("--size", args.size), ("--seconds", args.seconds)
     if args.idle and relay.kind != "coturn":
         report("idle", idle(relay, args))
@@ -178,8 +184,10 @@ def main():
     parser.add_argument("--idle", type=int, default=1000)
     parser.add_argument("--rate", type=int, default=10000)
     parser.add_argument("--tls", action="store_true")
+    parser.add_argument("--quic", action="store_true", help="over QUIC, with TLS therefore")
     parser.add_argument("--spread", action="store_true")
     args = parser.parse_args()
+    args.tls |= args.quic
     print(json.dumps({**machine(), "benchmark": "relay", "spread": args.spread}), flush=True)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="relay-bench-"))
     certificate(folder)

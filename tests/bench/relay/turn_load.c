@@ -14,10 +14,11 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/stun/stun_attr.h"
+
+#include "tests/bench/relay/load_loop.h"
 
 #define ALLOCATE 0x0003
 #define CHANNEL_BIND 0x0009
@@ -38,27 +39,13 @@ struct end {
 
 struct pair {
 	struct end from, to;
-	uint64_t sent, received, messages, moved, lost;
-	long long since;
+	struct load_flow flow; /* messages */
 };
 
 static struct ip_ep server;
 static size_t npairs = 1, size = 1200;
 static double seconds = 5;
 static struct pair *pairs;
-
-static LN_NORETURN void die(const char *what)
-{
-	fprintf(stderr, "turn_load: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static long long now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
 
 /* --- requests ---------------------------------------------------------------------------------*/
 
@@ -86,7 +73,7 @@ static struct slice ask(struct end *e, uint16_t method, struct slice attrs, uint
 	for (int i = 0; i < 5; i++) {
 		struct pollfd p = { .fd = e->fd, .events = POLLIN };
 		if (send(e->fd, msg, writer_len(&w), 0) < 0)
-			die("send");
+			load_die("send");
 		if (poll(&p, 1, 1000) != 1)
 			continue;
 		ssize_t n = recv(e->fd, answer, 1500, 0);
@@ -100,7 +87,7 @@ static struct slice ask(struct end *e, uint16_t method, struct slice attrs, uint
 		}
 		return slice_of(answer + 20, (size_t)n - 20);
 	}
-	die("no answer");
+	load_die("no answer");
 }
 
 static void allocate(struct end *e)
@@ -114,7 +101,7 @@ static void allocate(struct end *e)
 	if (setsockopt(e->fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) < 0)
 		setsockopt(e->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	if (e->fd < 0 || connect(e->fd, (struct sockaddr *)&ss, len) < 0)
-		die("connect");
+		load_die("connect");
 	struct writer w = writer_of(mslice_of(buf, sizeof(buf)));
 	add_attr(&w, ATTR_TRANSPORT, slice_of(udp, sizeof(udp)));
 	struct slice body = ask(e, ALLOCATE, writer_slice(&w), answer);
@@ -128,7 +115,7 @@ static void allocate(struct end *e)
 		if (type == ATTR_XOR_RELAYED && stun_attr_read_addr(v, &tid, &e->relayed) == 0)
 			return;
 	}
-	die("no relayed address");
+	load_die("no relayed address");
 }
 
 /* IPv4: the transaction id takes no part in the XOR. */
@@ -145,8 +132,14 @@ static void bind_channel(struct end *e, const struct ip_ep *peer)
 
 /* --- load -------------------------------------------------------------------------------------*/
 
-static void feed(struct pair *p)
+static struct load_flow *flow(size_t i)
 {
+	return &pairs[i].flow;
+}
+
+static void feed(size_t pair)
+{
+	struct pair *p = &pairs[pair];
 	static uint8_t msg[2000];
 	static struct mmsghdr out[BATCH];
 	static struct iovec iov = { .iov_base = msg };
@@ -154,21 +147,23 @@ static void feed(struct pair *p)
 	msg[2] = (uint8_t)(size >> 8);
 	msg[3] = (uint8_t)size;
 	iov.iov_len = size + 4;
-	if (p->sent - p->received > WINDOW / 2)
+	if (p->flow.sent - p->flow.received > WINDOW / 2)
 		return;
-	while (p->sent - p->received < WINDOW) {
+	while (p->flow.sent - p->flow.received < WINDOW) {
 		for (size_t i = 0; i < BATCH; i++)
 			out[i].msg_hdr = (struct msghdr){ .msg_iov = &iov, .msg_iovlen = 1 };
-		size_t n = LN_MIN((size_t)BATCH, WINDOW - (size_t)(p->sent - p->received));
+		size_t n =
+			LN_MIN((size_t)BATCH, WINDOW - (size_t)(p->flow.sent - p->flow.received));
 		int r = sendmmsg(p->from.fd, out, (unsigned)n, MSG_DONTWAIT);
 		if (r <= 0)
 			return;
-		p->sent += (uint64_t)r;
+		p->flow.sent += (uint64_t)r;
 	}
 }
 
-static void drain(struct pair *p)
+static void drain(size_t pair)
 {
+	struct pair *p = &pairs[pair];
 	static uint8_t buf[BATCH][2048];
 	static struct mmsghdr in[BATCH];
 	static struct iovec iov[BATCH];
@@ -181,64 +176,31 @@ static void drain(struct pair *p)
 		n = recvmmsg(p->to.fd, in, BATCH, MSG_DONTWAIT, NULL);
 		for (int i = 0; i < n; i++) {
 			bool good = in[i].msg_len == size + 4 && buf[i][0] == CHANNEL >> 8;
-			p->messages += good;
-			p->received += good;
+			p->flow.messages += good;
+			p->flow.received += good;
 		}
 	} while (n == BATCH);
 	/* What comes after it was given up for lost is no credit. */
-	if (p->received > p->sent)
-		p->received = p->sent;
-}
-
-static void forgive(struct pair *p, long long t)
-{
-	if (p->messages != p->moved) {
-		p->moved = p->messages;
-		p->since = t;
-	} else if (t - p->since > STUCK_NS && p->sent > p->received) {
-		p->lost += p->sent - p->received;
-		p->received = p->sent;
-		p->since = t;
-	}
+	if (p->flow.received > p->flow.sent)
+		p->flow.received = p->flow.sent;
 }
 
 static void run(void)
 {
-	struct epoll_event ev[256];
-	uint64_t messages = 0, lost = 0;
-	int ep = epoll_create1(0);
-	long long begin = now(), t = begin, look = begin;
+	const struct load_job job = { .npairs = npairs,
+				      .seconds = seconds,
+				      .payload = size,
+				      .unit = 1,
+				      .stuck = STUCK_NS,
+				      .epoll = epoll_create1(0),
+				      .flow = flow,
+				      .drain = drain,
+				      .feed = feed };
 	for (size_t i = 0; i < npairs; i++) {
-		struct epoll_event e = { .events = EPOLLIN, .data.u64 = i };
-		epoll_ctl(ep, EPOLL_CTL_ADD, pairs[i].to.fd, &e);
-		pairs[i].since = begin;
-		feed(&pairs[i]);
+		struct epoll_event e = { .events = EPOLLIN, .data.u64 = 2 * i };
+		epoll_ctl(job.epoll, EPOLL_CTL_ADD, pairs[i].to.fd, &e);
 	}
-	while (t - begin < (long long)(seconds * 1e9)) {
-		int n = epoll_wait(ep, ev, LN_COUNT(ev), 20);
-		for (int k = 0; k < n; k++) {
-			drain(&pairs[ev[k].data.u64]);
-			feed(&pairs[ev[k].data.u64]);
-		}
-		t = now();
-		if (t - look < 20000000)
-			continue;
-		look = t;
-		for (size_t i = 0; i < npairs; i++) {
-			forgive(&pairs[i], t);
-			feed(&pairs[i]);
-		}
-	}
-	for (size_t i = 0; i < npairs; i++) {
-		messages += pairs[i].messages;
-		lost += pairs[i].lost;
-	}
-	double s = (double)(t - begin) / 1e9;
-	printf("{\"messages\": %llu, \"lost\": %llu, \"seconds\": %.3f, \"kpps\": %.1f, "
-	       "\"gbit_s\": %.3f, \"payload_bytes\": %llu}\n",
-	       (unsigned long long)messages, (unsigned long long)lost, s,
-	       (double)messages / s / 1e3, (double)(messages * size) * 8 / s / 1e9,
-	       (unsigned long long)(messages * size));
+	load_run(&job);
 }
 
 int main(int argc, char **argv)
@@ -252,7 +214,7 @@ int main(int argc, char **argv)
 	int c;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'u' && sscanf(optarg, "turn://%63[0-9.]:%hu", host, &server.port) != 2)
-			die("--url turn://ADDRESS:PORT");
+			load_die("--url turn://ADDRESS:PORT");
 		if (c == 'p')
 			npairs = (size_t)atol(optarg);
 		if (c == 'b')
@@ -272,9 +234,7 @@ int main(int argc, char **argv)
 		bind_channel(&pairs[i].from, &pairs[i].to.relayed);
 		bind_channel(&pairs[i].to, &pairs[i].from.relayed);
 	}
-	puts("ready");
-	fflush(stdout);
-	(void)getchar();
+	load_ready(false);
 	run();
 	return 0;
 }
