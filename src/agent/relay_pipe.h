@@ -5,9 +5,9 @@
  */
 #include "lib/base/err.h"
 #include "lib/base/ip.h"
-#include "lib/base/list.h"
 #include "lib/wire/url.h"
 
+#include "src/agent/relay_avoid.h"
 #include "src/ev/ev.h"
 
 struct net_tls_ctx;
@@ -24,17 +24,6 @@ enum relay_transport {
 
 /* Blanks around and case do not matter; what is unknown is AUTO. */
 enum relay_transport relay_transport_parse(const char *text);
-
-/* Servers whose path over QUIC has proved too narrow: for a while the WebSocket is taken. */
-struct relay_avoid {
-	struct list entries;
-};
-
-void relay_avoid_init(struct relay_avoid *a);
-void relay_avoid_fini(struct relay_avoid *a);
-/* 10 minutes, doubled up to an hour when it happens again after they have passed. */
-void relay_avoid_mark(struct relay_avoid *a, const char *server, ln_time now);
-bool relay_avoid_has(const struct relay_avoid *a, const char *server, ln_time now);
 
 struct relay_pipe_ops {
 	/* lossy: messages may be lost. */

@@ -7,14 +7,13 @@
 
 #include "src/net/net_quic_internal.h"
 
-#define CLIENT_CID 8
 #define INBOX_LIMIT (8u << 10) /* all messages of one packet */
 /* First byte, packet number, tag, and type and length of the frame. */
 #define OVERHEAD (1 + 4 + 16 + 3)
 
 /* --- the end ----------------------------------------------------------------------------------*/
 
-static void touch(struct net_quic *q)
+void quic_conn_touch(struct net_quic *q)
 {
 	if (q->listener != NULL)
 		quic_listener_touch(q->listener, q);
@@ -22,8 +21,7 @@ static void touch(struct net_quic *q)
 		quic_socket_plan(q->socket);
 }
 
-/* Reports the end once. Only from the loop, never inside ngtcp2. */
-static void finish(struct net_quic *q, int err, const char *why)
+void quic_conn_finish(struct net_quic *q, int err, const char *why)
 {
 	if (q->ended)
 		return;
@@ -82,7 +80,7 @@ static void fail(struct net_quic *q, int liberr)
 				(gnutls_alert_description_t)ngtcp2_conn_get_tls_alert(q->conn)));
 	else
 		(void)snprintf(why, sizeof(why), "QUIC: %s", ngtcp2_strerror(liberr));
-	finish(q, tls ? LN_E_AUTH : LN_E_MALFORMED, why);
+	quic_conn_finish(q, tls ? LN_E_AUTH : LN_E_MALFORMED, why);
 }
 
 /* The other side has ended it. */
@@ -91,19 +89,20 @@ static void drained(struct net_quic *q)
 	ngtcp2_connection_close_error e;
 	char why[120];
 	if (q->reset) {
-		finish(q, -ECONNRESET, "the other side does not know the connection any more");
+		quic_conn_finish(q, -ECONNRESET,
+				 "the other side does not know the connection any more");
 		return;
 	}
 	ngtcp2_conn_get_connection_close_error(q->conn, &e);
 	if (e.type == NGTCP2_CONNECTION_CLOSE_ERROR_CODE_TYPE_APPLICATION && e.error_code == 0) {
-		finish(q, LN_E_CLOSED, "closed by the other side");
+		quic_conn_finish(q, LN_E_CLOSED, "closed by the other side");
 		return;
 	}
 	bool tls = e.type == NGTCP2_CONNECTION_CLOSE_ERROR_CODE_TYPE_TRANSPORT &&
 		   (e.error_code & ~(uint64_t)0xff) == NGTCP2_CRYPTO_ERROR;
 	(void)snprintf(why, sizeof(why), "ended by the other side with error 0x%llx",
 		       (unsigned long long)e.error_code);
-	finish(q, tls ? LN_E_AUTH : LN_E_MALFORMED, why);
+	quic_conn_finish(q, tls ? LN_E_AUTH : LN_E_MALFORMED, why);
 }
 
 /* --- callbacks of ngtcp2: nothing of the owner is called in here ------------------------------*/
@@ -177,7 +176,7 @@ static int on_datagram(ngtcp2_conn *conn, uint32_t flags, const uint8_t *data, s
 	return 0;
 }
 
-static ngtcp2_callbacks callbacks(bool client)
+ngtcp2_callbacks quic_conn_callbacks(bool client)
 {
 	ngtcp2_callbacks c = {
 		.recv_crypto_data = ngtcp2_crypto_recv_crypto_data_cb,
@@ -250,13 +249,13 @@ static void on_timer(struct ev_timer *t)
 	struct net_quic *q = ln_container(t, struct net_quic, timer);
 	int r = ngtcp2_conn_handle_expiry(q->conn, (ngtcp2_tstamp)ev_now());
 	if (r == 0) {
-		touch(q);
+		quic_conn_touch(q);
 		return;
 	}
 	if (r == NGTCP2_ERR_IDLE_CLOSE)
-		finish(q, LN_E_TIMEOUT, "nothing was heard for too long");
+		quic_conn_finish(q, LN_E_TIMEOUT, "nothing was heard for too long");
 	else if (r == NGTCP2_ERR_HANDSHAKE_TIMEOUT)
-		finish(q, LN_E_TIMEOUT, "no QUIC handshake in time");
+		quic_conn_finish(q, LN_E_TIMEOUT, "no QUIC handshake in time");
 	else
 		fail(q, r);
 }
@@ -297,7 +296,7 @@ void quic_conn_input(struct net_quic *q, const struct quic_packet *pkt)
 	int r = ngtcp2_conn_read_pkt(q->conn, pkt->path, &pi, pkt->p, pkt->n,
 				     (ngtcp2_tstamp)ev_now());
 	q->inbox = NULL;
-	touch(q);
+	quic_conn_touch(q);
 	if (q->done && !was_done && (r == 0 || r == NGTCP2_ERR_DRAINING))
 		announce(q);
 	/* What came with a close came before it. */
@@ -308,7 +307,7 @@ void quic_conn_input(struct net_quic *q, const struct quic_packet *pkt)
 	if (r == NGTCP2_ERR_DRAINING)
 		drained(q);
 	else if (r == NGTCP2_ERR_CLOSING || r == NGTCP2_ERR_DROP_CONN)
-		finish(q, LN_E_CLOSED, "closed");
+		quic_conn_finish(q, LN_E_CLOSED, "closed");
 	else
 		fail(q, r);
 }
@@ -349,7 +348,7 @@ int net_quic_send(struct net_quic *q, struct slice msg)
 		if (n > 0)
 			quic_socket_commit(q->socket, &ps.path, (size_t)n);
 	} while (n > 0 && !accepted);
-	touch(q);
+	quic_conn_touch(q);
 	if (accepted)
 		return 0;
 	if (n < 0)
@@ -367,7 +366,7 @@ void net_quic_attach(struct net_quic *q, const struct net_quic_ops *ops, void *u
 
 /* --- life -------------------------------------------------------------------------------------*/
 
-static void set_params(ln_time idle, ngtcp2_settings *s, ngtcp2_transport_params *p)
+void quic_conn_params(ln_time idle, ngtcp2_settings *s, ngtcp2_transport_params *p)
 {
 	ngtcp2_settings_default(s);
 	s->initial_ts = (ngtcp2_tstamp)ev_now();
@@ -381,7 +380,7 @@ static void set_params(ln_time idle, ngtcp2_settings *s, ngtcp2_transport_params
 	p->active_connection_id_limit = 4;
 }
 
-static struct net_quic *conn_alloc(struct ev_loop *loop, struct quic_creds *creds)
+struct net_quic *quic_conn_alloc(struct ev_loop *loop, struct quic_creds *creds)
 {
 	struct net_quic *q = ln_alloc(sizeof(*q));
 	q->loop = loop;
@@ -394,7 +393,7 @@ static struct net_quic *conn_alloc(struct ev_loop *loop, struct quic_creds *cred
 	return q;
 }
 
-static void conn_free(struct net_quic *q)
+void quic_conn_drop(struct net_quic *q)
 {
 	q->gone = true;
 	ev_timer_fini(&q->timer);
@@ -415,11 +414,6 @@ static void conn_free(struct net_quic *q)
 	ev_defer_free(q->loop, q);
 }
 
-void quic_conn_drop(struct net_quic *q)
-{
-	conn_free(q);
-}
-
 void net_quic_free(struct net_quic *q)
 {
 	if (q == NULL || q->gone)
@@ -427,7 +421,7 @@ void net_quic_free(struct net_quic *q)
 	if (!q->ended)
 		say_close(q, NULL);
 	q->ended = true;
-	conn_free(q);
+	quic_conn_drop(q);
 }
 
 int quic_conn_server(struct ev_loop *loop, const struct quic_server_new *n, struct net_quic **ret)
@@ -435,12 +429,12 @@ int quic_conn_server(struct ev_loop *loop, const struct quic_server_new *n, stru
 	ngtcp2_settings s;
 	ngtcp2_transport_params p;
 	ngtcp2_cid own = { .datalen = QUIC_CID };
-	const ngtcp2_callbacks cb = callbacks(false);
-	struct net_quic *q = conn_alloc(loop, n->creds);
+	const ngtcp2_callbacks cb = quic_conn_callbacks(false);
+	struct net_quic *q = quic_conn_alloc(loop, n->creds);
 	q->listener = n->listener;
 	q->socket = n->socket;
 	rng_fill(ev_rng(), own.data, own.datalen);
-	set_params(n->idle, &s, &p);
+	quic_conn_params(n->idle, &s, &p);
 	s.token = n->hd->token;
 	p.original_dcid = n->original != NULL ? *n->original : n->hd->dcid;
 	p.retry_scid_present = n->original != NULL;
@@ -453,94 +447,13 @@ int quic_conn_server(struct ev_loop *loop, const struct quic_server_new *n, stru
 	    quic_session_new(n->creds, NULL, n->alpn, &q->ref, &q->tls) < 0 ||
 	    ngtcp2_conn_server_new(&q->conn, &n->hd->scid, &own, n->path, n->hd->version, &cb, &s,
 				   &p, NULL, q) != 0) {
-		conn_free(q);
+		quic_conn_drop(q);
 		return LN_E_INTERNAL;
 	}
 	ngtcp2_conn_set_tls_native_handle(q->conn, q->tls);
 	/* Until it has heard ours, the client sends to the id it made up. */
 	quic_listener_register(n->listener, q, &n->hd->dcid);
 	quic_listener_register(n->listener, q, &own);
-	*ret = q;
-	return 0;
-}
-
-/* --- a client ---------------------------------------------------------------------------------*/
-
-static void on_packet(void *user, const struct quic_packet *pkt)
-{
-	quic_conn_input(user, pkt);
-}
-
-static void on_socket_error(void *user, int err)
-{
-	struct net_quic *q = user;
-	/* Later an ICMP message is no proof; silence and resets are. */
-	if (!q->done)
-		finish(q, err, ln_strerror(err));
-}
-
-static void on_turn(void *user)
-{
-	quic_conn_turn(user);
-}
-
-static const struct quic_socket_ops client_ops = {
-	.packet = on_packet,
-	.error = on_socket_error,
-	.turn = on_turn,
-};
-
-static int client_start(struct net_quic *q, const struct net_quic_target *t)
-{
-	ngtcp2_settings s;
-	ngtcp2_transport_params p;
-	ngtcp2_cid own = { .datalen = CLIENT_CID }, first = { .datalen = QUIC_CID };
-	struct sockaddr_storage local, remote;
-	socklen_t nlocal;
-	const ngtcp2_callbacks cb = callbacks(true);
-	rng_fill(ev_rng(), own.data, own.datalen);
-	rng_fill(ev_rng(), first.data, first.datalen);
-	set_params(t->idle, &s, &p);
-	quic_socket_local(q->socket, &local, &nlocal);
-	const ngtcp2_path path = {
-		.local = { (struct sockaddr *)&local, nlocal },
-		.remote = { (struct sockaddr *)&remote, ip_ep_to_sockaddr(&t->at, &remote) },
-	};
-	int err = quic_session_new(q->creds, q->host, t->alpn, &q->ref, &q->tls);
-	if (err < 0)
-		return err;
-	if (ngtcp2_conn_client_new(&q->conn, &first, &own, &path, NGTCP2_PROTO_VER_V1, &cb, &s, &p,
-				   NULL, q) != 0)
-		return LN_E_INTERNAL;
-	ngtcp2_conn_set_tls_native_handle(q->conn, q->tls);
-	return 0;
-}
-
-int net_quic_connect(struct ev_loop *loop, struct net_tls_ctx *roots,
-		     const struct net_quic_target *t, const struct net_quic_ops *ops, void *user,
-		     struct net_quic **ret)
-{
-	struct quic_socket *socket;
-	struct quic_creds *creds;
-	int err = quic_creds_client(roots, &creds);
-	if (err < 0)
-		return err;
-	struct net_quic *q = conn_alloc(loop, creds);
-	quic_creds_unref(creds);
-	q->ops = *ops;
-	q->user = user;
-	q->host = ln_strdup(t->host);
-	q->keep_alive = t->keep_alive;
-	err = quic_socket_new(loop, NULL, &t->at, t->fwmark, &client_ops, q, &socket);
-	if (err == 0) {
-		q->socket = socket;
-		err = client_start(q, t);
-	}
-	if (err < 0) {
-		conn_free(q);
-		return err;
-	}
-	touch(q);
 	*ret = q;
 	return 0;
 }

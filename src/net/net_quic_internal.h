@@ -120,5 +120,13 @@ LN_MUST_CHECK int quic_conn_server(struct ev_loop *loop, const struct quic_serve
 				   struct net_quic **ret);
 void quic_conn_input(struct net_quic *q, const struct quic_packet *pkt);
 void quic_conn_turn(struct net_quic *q);
-/* A handshake that ended: no ops were ever given. */
+/* Frees it and says nothing: a handshake that ended, no ops were ever given. */
 void quic_conn_drop(struct net_quic *q);
+
+/* Of both roles. */
+struct net_quic *quic_conn_alloc(struct ev_loop *loop, struct quic_creds *creds);
+void quic_conn_params(ln_time idle, ngtcp2_settings *s, ngtcp2_transport_params *p);
+ngtcp2_callbacks quic_conn_callbacks(bool client);
+void quic_conn_touch(struct net_quic *q); /* there is something to send */
+/* Reports the end once. Only from the loop, never inside ngtcp2. */
+void quic_conn_finish(struct net_quic *q, int err, const char *why);
