@@ -186,6 +186,7 @@ int agent_network_of(struct agent *a, const struct agent_profile *p, struct agen
 		.mark_base = a->opt.mark_base,
 		.marks_taken = agent_marks_taken,
 		.lazy = a->opt.lazy,
+		.idle_after = a->opt.idle_after,
 		.no_kernel = a->opt.no_kernel,
 		.portmap = a->opt.portmap,
 		.relay_transport = a->opt.relay_transport,

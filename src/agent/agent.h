@@ -28,7 +28,8 @@ struct agent_options {
 	uint32_t mark_base;       /* low 24 bits of the marks of all sockets; 0 none */
 	const char *log_file;     /* for GetConfig only; null: "" */
 	bool multi;
-	int lazy; /* 1, 0, or -1: as the server says */
+	int lazy;           /* 1, 0, or -1: as the server says */
+	ln_time idle_after; /* lazy peers sleep after so long without data; 0: 15 min */
 	enum agent_portmap portmap;
 	bool no_kernel;              /* WireGuard in user space even where the kernel has it */
 	const char *relay_transport; /* NB_RELAY_TRANSPORT; null: auto */

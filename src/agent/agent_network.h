@@ -37,6 +37,7 @@ struct agent_network_conf {
 	const char *filter_table;       /* wanted; copied */
 	uint32_t mark_base;             /* of its packets (src/plat/plat_mark.h); 0 no marks */
 	int lazy;                       /* 1: sleep when quiet, 0: never, -1: as the server says */
+	ln_time idle_after;             /* 0: 15 min */
 	enum agent_portmap portmap;
 	bool no_kernel;              /* WireGuard in user space even where the kernel has it */
 	const char *relay_transport; /* as in agent_options; outlives the network */

@@ -28,7 +28,7 @@ enum {
 struct linnetd_conf {
 	const char *daemon_addr, *config, *state_dir, *log_level, *lazy, *filter_table, *transport;
 	struct svc_conf_strs log_file;
-	const char *mark;
+	const char *mark, *idle_after;
 	bool no_mark;
 	bool multi, no_kernel, no_redirect, no_portmap, no_portmap_health;
 };
@@ -45,6 +45,28 @@ static const char *check_lazy(const char *text)
 		if (strcmp(text, words[i]) == 0)
 			return NULL;
 	return "on, off, true, false, 1, 0";
+}
+
+/* A Go duration, or minutes (spec agent 1.1). */
+static bool linnetd_idle(const char *text, ln_time *ret)
+{
+	if (text[0] == '\0') {
+		*ret = 0;
+		return true;
+	}
+	size_t n = strlen(text);
+	if (n < 6 && strspn(text, "0123456789") == n)
+		*ret = (ln_time)strtoul(text, NULL, 10) * LN_MINUTE;
+	else if (svc_conf_parse_duration(text, ret) < 0)
+		return false;
+	return *ret >= LN_SEC;
+}
+
+static const char *check_idle(const char *text)
+{
+	ln_time t;
+	return linnetd_idle(text, &t) ? NULL
+				      : "minutes, or a duration of at least a second: 15, 90s";
 }
 
 static const char *check_mark(const char *text)
@@ -78,6 +100,9 @@ static const struct svc_conf_row linnetd_rows[] = {
 	    "profiles stay up beside each other"),
 	ROW("lazyConn", CONF_STR, lazy, NULL, "NB_LAZY_CONN", "lazy-conn", "on|off", check_lazy,
 	    "overrules the server about connecting at the first packet"),
+	ROW("lazyConnInactivityThreshold", CONF_STR, idle_after, NULL,
+	    "NB_LAZY_CONN_INACTIVITY_THRESHOLD", "lazy-conn-inactivity-threshold", "TIME",
+	    check_idle, "without data for so long a peer sleeps again; 15m"),
 	ROW("wgKernelDisabled", CONF_BOOL, no_kernel, "false", "NB_WG_KERNEL_DISABLED",
 	    "wg-kernel-disabled", NULL, NULL,
 	    "WireGuard in user space even where the kernel has it"),
@@ -239,6 +264,7 @@ static int linnetd_run(struct linnetd *d, const struct linnetd_conf *conf, const
 		.relay_transport = conf->transport,
 		.redirect = !conf->no_redirect,
 	};
+	(void)linnetd_idle(conf->idle_after, &o.idle_after);
 	log_info("linnetd", "starting", LOG_STR("version", LINNET_VERSION),
 		 LOG_STR("speaks", "NetBird " AGENT_NETBIRD_VERSION));
 	linnetd_socket_folder(o.socket);

@@ -30,6 +30,7 @@ struct engine_conf {
 	uint16_t first_port; /* tried before the configured one; 0 none */
 	uint32_t mark;       /* of all its sockets (src/plat/plat_mark.h); 0 none */
 	int lazy;            /* 1 or 0 overrules the server; -1: as it says */
+	ln_time idle_after;  /* 0: 15 min */
 	enum agent_portmap portmap;
 	bool no_kernel;              /* WireGuard in user space even where the kernel has it */
 	const char *relay_transport; /* relay_transport_parse(); outlives the engine */

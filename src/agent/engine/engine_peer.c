@@ -226,6 +226,8 @@ static struct peer_conn *engine_peer_conn(struct engine *e, const struct engine_
 		.local = &e->local,
 		.version = AGENT_NETBIRD_VERSION,
 		.lazy = engine_peer_may_sleep(e, p->version),
+		.idle_after = e->conf.idle_after,
+		.idle_check = ln_time_min(e->conf.idle_after / 4, LN_MINUTE),
 		.relay_ep = p->relay_ep,
 		.one_way = wgif_is_kernel(e->wg),
 		.noverlay = e->noverlay,
