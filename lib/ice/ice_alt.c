@@ -61,8 +61,10 @@ static size_t choose(const struct ice_agent *a, ln_time now)
 
 bool ice_alt_take(struct ice_agent *a, ln_time now)
 {
-	if (a->state != ICE_CONNECTED || now < a->alt_at || a->nominee != ICE_NONE ||
-	    a->pairs[a->selected].awaiting)
+	if (a->state != ICE_CONNECTED || now < a->alt_at || a->nominee != ICE_NONE)
+		return false;
+	/* A lost check is repeated first, unless its loss is why another pair is looked at. */
+	if (a->pairs[a->selected].awaiting && !comparing(a))
 		return false;
 	a->alt_at = now + (comparing(a) ? ALT_EVERY_COMPARED : ALT_EVERY);
 	size_t i = choose(a, now);

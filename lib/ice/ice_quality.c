@@ -13,7 +13,7 @@ void ice_quality_sample(struct ice_quality *q, ln_time rtt)
 	}
 	ln_time off = q->rtt > rtt ? q->rtt - rtt : rtt - q->rtt;
 	q->var += (off - q->var) / 4;
-	q->rtt += (rtt - q->rtt) / 8;
+	q->rtt += (rtt - q->rtt) / 4;
 }
 
 static void ice_quality_note(struct ice_quality *q, bool lost)
@@ -25,6 +25,9 @@ static void ice_quality_note(struct ice_quality *q, bool lost)
 
 void ice_quality_answered(struct ice_quality *q, ln_time rtt)
 {
+	/* The samples before the first probe had to wait for neighbours and NATs. */
+	if (q->seen == 0)
+		q->rtt = 0;
 	ice_quality_sample(q, rtt);
 	ice_quality_note(q, false);
 }

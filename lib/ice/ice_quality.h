@@ -1,8 +1,9 @@
 #pragma once
 /*
  * How good one way to the other side is, by probes with answers: the smoothed round trip and its
- * variation (RFC 6298 2.2, 2.3), and the fate of the last 64 probes. A value, not an object; the
- * owner says when a probe was answered and when it waited too long.
+ * variation (as RFC 6298 2.2 and 2.3, with a quarter instead of an eighth: a probe in two seconds
+ * is a rare sample), and the fate of the last 64 probes. A value, not an object; the owner says
+ * when a probe was answered and when it waited too long.
  */
 #include <stdint.h>
 

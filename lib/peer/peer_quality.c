@@ -14,9 +14,12 @@
 #define QUALITY_TREND (15 * LN_SEC)
 /* After a change nothing changes for this long, doubled when it happens again soon. */
 #define QUALITY_HOLD LN_MINUTE
+/* In any case, between two changes of the pair. */
+#define QUALITY_PAIR_HOLD (30 * LN_SEC)
 #define QUALITY_HOLD_MOST (16 * LN_MINUTE)
 #define QUALITY_HOLD_MEMORY (10 * LN_MINUTE)
-#define QUALITY_JUDGE LN_SEC
+#define QUALITY_JUDGE (500 * LN_MSEC)
+#define QUALITY_ASKED (600 * LN_MSEC)
 /* The other side follows the controller's word for so long without hearing it again. */
 #define QUALITY_WORD_LIFE (25 * LN_SEC)
 /* What was under way on the old pair may have turned WireGuard's endpoint back. */
@@ -34,7 +37,7 @@ static unsigned quality_loss(const struct ice_quality *q)
 static bool quality_is_faster(const struct ice_quality *used, const struct ice_quality *alt,
 			      ln_time by)
 {
-	if (used->rtt == 0 || alt->rtt == 0 || alt->n < QUALITY_PROBES_FEW)
+	if (used->rtt == 0 || alt->rtt == 0)
 		return false;
 	/* Three percentage points: one lost probe of 32 says nothing. */
 	return alt->rtt * 10 <= used->rtt * 7 && used->rtt - alt->rtt >= by &&
@@ -115,6 +118,12 @@ static bool quality_may_change(const struct peer_conn *p, ln_time now)
 	return (q->changed_at == 0 || now - q->changed_at >= q->hold) && peer_relay_calm(p, now);
 }
 
+static bool quality_pair_rested(const struct peer_conn *p, ln_time now)
+{
+	ln_time at = p->quality.pair_changed_at;
+	return at == 0 || now - at >= QUALITY_PAIR_HOLD;
+}
+
 static void quality_note_change(struct peer_conn *p, ln_time now)
 {
 	struct peer_quality *q = &p->quality;
@@ -142,6 +151,26 @@ static size_t quality_best(const struct ice_way *ways, size_t n)
 	return best;
 }
 
+/*
+ * The selected pair is silent, as for the relay that covers it (peer_relay.c), and another one has
+ * answered when it was last asked: it is taken whatever happened before.
+ */
+static bool quality_judge_silence(struct peer_conn *p, ln_time now, const struct ice_way *ways,
+				  size_t n)
+{
+	struct ice_report r;
+	size_t i = quality_best(ways, n);
+	ice_agent_report(p->ice, &r);
+	if (i == 0 || !quality_pair_rested(p, now) || r.asked_at == 0 ||
+	    now - r.asked_at < QUALITY_ASKED ||
+	    now - LN_MAX(r.last_received, p->selected_at) < p->conf.silent_after ||
+	    ice_quality_count_lost(&ways[i].quality, 1) != 0 ||
+	    ice_agent_renominate(p->ice, now, &ways[i].pair.remote.addr) < 0)
+		return false;
+	quality_note_change(p, now);
+	return true;
+}
+
 /* True when the direct path changes. */
 static bool quality_judge_pairs(struct peer_conn *p, ln_time now, const struct ice_way *ways,
 				size_t n)
@@ -154,28 +183,46 @@ static bool quality_judge_pairs(struct peer_conn *p, ln_time now, const struct i
 	const struct ice_quality *alt = &ways[i].quality;
 	const struct ip_ep *other = &ways[i].pair.remote.addr;
 	bool faster = peer_quality_faster(used, alt);
-	bool may = quality_may_change(p, now);
+	/* While the relay carries nobody notices. */
+	bool may = quality_pair_rested(p, now) && (p->relay.covers || quality_may_change(p, now));
 	bool close = may && (faster || peer_quality_doubtful(used));
 	(void)!ice_agent_compare(p->ice, now, close ? other : NULL);
 	bool better = peer_quality_trend(&q->pairs, now, faster, other, alt) ||
 		      peer_quality_cleaner(used, alt);
 	if (!better || !may || ice_agent_renominate(p->ice, now, other) < 0)
 		return false;
-	quality_note_change(p, now);
+	if (!p->relay.chosen)
+		quality_note_change(p, now);
+	q->since_seen = alt->seen;
 	return true;
 }
 
-static void quality_judge_relay(struct peer_conn *p, ln_time now, const struct ice_quality *direct)
+/* Another pair that may be the answer, as far as its probes go: then the relay has to wait. */
+static bool quality_has_hope(const struct ice_way *ways, size_t n)
+{
+	const struct ice_quality *used = &ways[0].quality;
+	for (size_t i = 1; i < n; i++) {
+		const struct ice_quality *alt = &ways[i].quality;
+		if (alt->rtt != 0 && 4 * quality_loss(alt) <= quality_loss(used) &&
+		    alt->rtt <= 2 * used->rtt + QUALITY_RELAY_FASTER_BY)
+			return true;
+	}
+	return false;
+}
+
+static void quality_judge_relay(struct peer_conn *p, ln_time now, const struct ice_way *ways,
+				size_t n)
 {
 	static const struct ip_ep by_relay = { 0 };
 	struct peer_quality *q = &p->quality;
-	const struct ice_quality *relay = &q->probe.quality;
+	const struct ice_quality *direct = &ways[0].quality, *relay = &q->probe.quality;
 	bool faster = peer_quality_relay_faster(direct, relay);
 	if (peer_quality_doubtful(direct))
 		(void)peer_probe_sooner(p, now);
 	bool better = peer_quality_trend(&q->relay, now, faster, &by_relay, relay) ||
 		      peer_quality_relay_cleaner(direct, relay);
-	if (p->relay.state != PEER_RELAY_UP || !better || !quality_may_change(p, now))
+	if (p->relay.state != PEER_RELAY_UP || !better || quality_has_hope(ways, n) ||
+	    !quality_may_change(p, now))
 		return;
 	quality_note_change(p, now);
 	q->since_seen = direct->seen;
@@ -206,10 +253,12 @@ static void quality_judge(struct peer_conn *p, ln_time now)
 	size_t n = ice_agent_ways(p->ice, ways, LN_COUNT(ways));
 	if (n == 0)
 		return;
+	if (quality_judge_silence(p, now, ways, n) || quality_judge_pairs(p, now, ways, n))
+		return;
 	if (p->relay.chosen)
 		quality_judge_return(p, now, &ways[0].quality);
-	else if (!p->relay.covers && !quality_judge_pairs(p, now, ways, n))
-		quality_judge_relay(p, now, &ways[0].quality);
+	else if (!p->relay.covers)
+		quality_judge_relay(p, now, ways, n);
 }
 
 void peer_quality_told(struct peer_conn *p, ln_time now, uint32_t number, bool by_relay)
@@ -228,6 +277,7 @@ void peer_quality_told(struct peer_conn *p, ln_time now, uint32_t number, bool b
 void peer_quality_pair_changed(struct peer_conn *p, ln_time now)
 {
 	p->quality.pair_changes++;
+	p->quality.pair_changed_at = now;
 	p->quality.reassert_at = now + QUALITY_REASSERT;
 }
 

@@ -53,12 +53,13 @@ struct peer_quality {
 	struct peer_probe probe;
 	struct peer_trend pairs, relay;
 	ln_time judged_at;
-	ln_time changed_at;   /* 0 never */
-	ln_time hold;         /* after the last change nothing changes again for so long */
-	unsigned since_seen;  /* probes of the direct path when the relay was chosen */
-	ln_time told_at;      /* the controller's last word that the relay be used */
-	uint32_t word, heard; /* number of our last word, of the other side's */
-	uint64_t busy_bytes;  /* WireGuard's counters at the last look */
-	ln_time reassert_at;  /* the endpoint once more, after a change of the pair */
+	ln_time changed_at;      /* 0 never */
+	ln_time hold;            /* after the last change nothing changes again for so long */
+	unsigned since_seen;     /* probes of the direct path when the relay was chosen */
+	ln_time told_at;         /* the controller's last word that the relay be used */
+	uint32_t word, heard;    /* number of our last word, of the other side's */
+	uint64_t busy_bytes;     /* WireGuard's counters at the last look */
+	ln_time reassert_at;     /* the endpoint once more, after a change of the pair */
+	ln_time pair_changed_at; /* 0 never */
 	unsigned pair_changes;
 };

@@ -87,6 +87,11 @@ static void arrive(struct sim_event *e)
 	free(p);
 }
 
+static const struct sim_link *link_of(const struct sim_net *net, const struct ip_ep *to)
+{
+	return to->addr.family == 6 && net->link6.delay_max != 0 ? &net->link6 : &net->link;
+}
+
 static void launch(struct sim_net *net, const struct sim_port *at, const struct ip_ep *from,
 		   const struct ip_ep *to, struct slice data)
 {
@@ -99,19 +104,21 @@ static void launch(struct sim_net *net, const struct sim_port *at, const struct 
 	p->n = data.n;
 	memcpy(p->data, data.p, data.n);
 	net->in_flight++;
-	ln_time delay = sim_rng_between(net->rng, net->link.delay_min, net->link.delay_max);
+	const struct sim_link *link = link_of(net, to);
+	ln_time delay = sim_rng_between(net->rng, link->delay_min, link->delay_max);
 	sim_clock_at(net->clock, &p->event, net->clock->now + delay);
 }
 
 static void travel(struct sim_net *net, const struct sim_port *at, const struct ip_ep *from,
 		   const struct ip_ep *to, struct slice data)
 {
-	if (net->cut || sim_rng_chance(net->rng, net->link.loss)) {
+	const struct sim_link *link = link_of(net, to);
+	if (net->cut || sim_rng_chance(net->rng, link->loss)) {
 		net->lost++;
 		return;
 	}
 	launch(net, at, from, to, data);
-	if (sim_rng_chance(net->rng, net->link.duplicate))
+	if (sim_rng_chance(net->rng, link->duplicate))
 		launch(net, at, from, to, data);
 }
 

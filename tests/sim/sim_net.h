@@ -42,7 +42,8 @@ struct sim_net {
 	struct sim_clock *clock;
 	struct sim_rng *rng;
 	struct sim_link link;
-	bool cut; /* everything is lost */
+	struct sim_link link6; /* of IPv6, when it differs; delay_max 0: it does not */
+	bool cut;              /* everything is lost */
 	struct sim_segment internet;
 	uint64_t sent, lost, unreachable, filtered, delivered;
 	unsigned in_flight;

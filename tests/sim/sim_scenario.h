@@ -23,6 +23,7 @@ extern const struct sim_scenario sim_scenarios[]; /* ends with a null name */
 void sim_relayed_run(uint64_t seed, struct sim_result *r);
 void sim_relay_outage_run(uint64_t seed, struct sim_result *r);
 void sim_upgrade_run(uint64_t seed, struct sim_result *r);
+void sim_quality_run(uint64_t seed, struct sim_result *r);
 void sim_life_run(uint64_t seed, struct sim_result *r);
 
 /* Counts a statement; the first that does not hold is the result. Returns whether it held. */

@@ -264,6 +264,7 @@ const struct sim_scenario sim_scenarios[] = {
 	{ "relayed", sim_relayed_run, 100 },
 	{ "relay-outage", sim_relay_outage_run, 100 },
 	{ "upgrade", sim_upgrade_run, 100 },
+	{ "quality", sim_quality_run, 0 }, /* both of its scenarios */
 	{ "life", sim_life_run, 0 },
 	{ NULL, NULL, 0 },
 };

