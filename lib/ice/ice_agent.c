@@ -176,10 +176,10 @@ static size_t new_pair(struct ice_agent *a, ln_time now, const struct ice_cand *
 		a->cap_pairs = a->cap_pairs != 0 ? a->cap_pairs * 2 : 4;
 		a->pairs = ln_realloc(a->pairs, a->cap_pairs * sizeof(*a->pairs));
 	}
-	ln_time delay = 0;
-	if (c->type == ICE_CAND_HOST && ip_is_private(&c->addr.addr) && !is_near(a, &c->addr.addr))
-		delay = FAR_HOST_DELAY;
-	ice_pair_init(&a->pairs[a->npairs], c, now + delay);
+	bool far = c->type == ICE_CAND_HOST && ip_is_private(&c->addr.addr) &&
+		   !is_near(a, &c->addr.addr);
+	ice_pair_init(&a->pairs[a->npairs], c, far ? now + FAR_HOST_DELAY : now);
+	a->pairs[a->npairs].far = far;
 	count_remote(a, c->type, 1);
 	return a->npairs++;
 }
@@ -306,6 +306,7 @@ int ice_agent_set_remote(struct ice_agent *a, ln_time now, const struct ice_cred
 	a->remote_known = true;
 	a->state = ICE_CHECKING;
 	a->started = now;
+	a->fail_at = now + a->conf.fail_after;
 	drop_foreign(a);
 	for (size_t i = 0; i < a->npairs; i++)
 		a->pairs[i].next_check = LN_MAX(a->pairs[i].next_check, now);
@@ -363,6 +364,7 @@ void ice_agent_report(const struct ice_agent *a, struct ice_report *ret)
 	struct ice_report r = a->count;
 	r.state = a->state;
 	r.remote_known = a->remote_known;
+	r.lingers = a->linger != 0;
 	r.pairs = 0;
 	for (size_t i = 0; i < a->npairs; i++)
 		r.pairs += ice_agent_reachable(a, &a->pairs[i]);

@@ -12,7 +12,8 @@
  *
  * States: NEW (no remote credentials) -> CHECKING -> CONNECTED (a pair is selected) ->
  * DISCONNECTED (silence) or FAILED (nothing answered in time). The last two are final: a new
- * negotiation is a new agent with the same credentials.
+ * negotiation is a new agent with the same credentials. But a failed one may go on slowly, see
+ * ice_agent_linger().
  */
 #include "lib/base/err.h"
 #include "lib/base/ip.h"
@@ -75,6 +76,7 @@ struct ice_report {
 	unsigned pairs, pairs_answered;
 	unsigned checks_sent, checks_answered, checks_received,
 		checks_refused; /* refused: bad MAC */
+	bool lingers;           /* see ice_agent_linger() */
 	bool remote_known;      /* remote credentials have arrived */
 	bool selected;
 	struct ice_pair_info pair; /* when selected: current, rtt refreshed by keepalives */
@@ -113,6 +115,15 @@ int ice_agent_input(struct ice_agent *a, ln_time now, const struct ip_ep *from, 
 bool ice_agent_poll(struct ice_agent *a, ln_time now, struct mslice buf, struct ice_out *out);
 ln_time ice_agent_deadline(const struct ice_agent *a);
 
+/*
+ * A failed agent goes back to CHECKING, with one check per `interval` on the whole, for as long as
+ * it takes: by turns to every pair, at once to addresses that are new and to those that are heard
+ * from. Of one that lingers already the interval is changed; nothing in other states.
+ */
+void ice_agent_linger(struct ice_agent *a, ln_time now, ln_time interval);
+/* Something has changed: a lingering agent checks as fast as a new one, until it fails again. */
+void ice_agent_hurry(struct ice_agent *a, ln_time now);
+bool ice_agent_lingers(const struct ice_agent *a);
 /*
  * A connected agent gives every fifth check to other pairs that have answered, and now and then to
  * one that has not; with a pair to compare, every other one to that. Null ends it. LN_E_NOTFOUND.

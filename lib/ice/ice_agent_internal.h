@@ -41,6 +41,9 @@ struct ice_agent {
 	bool remote_known;
 	struct ice_cred remote;
 	ln_time started; /* of checking */
+	ln_time fail_at;
+	ln_time linger;    /* the interval; 0 it does not linger */
+	ln_time linger_at; /* not before */
 
 	struct ice_cand *local;
 	size_t nlocal;

@@ -23,6 +23,7 @@ struct ice_pending {
 struct ice_pair {
 	struct ice_cand remote;
 	bool inbound;          /* a valid request came from there */
+	bool far;              /* private, and in no network of ours */
 	bool succeeded;        /* a check was answered */
 	bool use_candidate;    /* the controlling peer has nominated it */
 	unsigned sent;         /* checks since the pair was made or revived: the back-off */

@@ -7,6 +7,10 @@
 /* Of a second's checks so many may repeat what was asked before: the others are kept for pairs that
  * were never tried, for answers to the peer's checks, and for the nomination. */
 #define BUDGET_REPEATS 3
+/* Of a lingering agent: private addresses outside our own networks have every fourth turn, and
+ * checks out of turn put the others off by so many intervals at most. */
+#define LINGER_FAR 4
+#define LINGER_DEBT 3
 /* A proven pair that is not selected is only kept alive. */
 #define PROVEN_INTERVAL LN_SEC
 /* An unanswered keepalive is repeated, so that 6 s of silence mean more than three losses. */
@@ -38,12 +42,22 @@ static bool pair_repeats(const struct ice_agent *a, size_t i)
 	       i != a->selected;
 }
 
+/* What a lingering agent may do only once per interval. */
+static bool pair_lingers(const struct ice_agent *a, size_t i)
+{
+	return a->linger != 0 && pair_repeats(a, i);
+}
+
 /* And when it may be. */
 static ln_time pair_due(const struct ice_agent *a, size_t i)
 {
 	ln_time wants = pair_wants(a, i);
 	unsigned budget = pair_repeats(a, i) ? BUDGET_REPEATS : ICE_BUDGET;
-	return wants == LN_TIME_NEVER ? wants : LN_MAX(wants, budget_from(a, budget));
+	if (wants == LN_TIME_NEVER)
+		return wants;
+	if (pair_lingers(a, i)) /* what it wants says only whose turn it is */
+		wants = a->linger_at;
+	return LN_MAX(wants, budget_from(a, budget));
 }
 
 static ln_time interval_of(const struct ice_agent *a, size_t i)
@@ -56,6 +70,8 @@ static ln_time interval_of(const struct ice_agent *a, size_t i)
 		return interval;
 	if (p->succeeded)
 		return LN_MAX(PROVEN_INTERVAL, interval);
+	if (a->linger != 0)
+		return a->linger * (p->far ? LINGER_FAR : 1);
 	return p->sent > FAST_CHECKS ? interval * 5 / 2 : interval;
 }
 
@@ -105,6 +121,10 @@ static void send_check(struct ice_agent *a, ln_time now, size_t i, struct mslice
 		p->ahead = p->early;
 	}
 	p->early = false;
+	/* What was triggered counts too: the average stays, and others wait a while at most. */
+	if (a->linger != 0 && i != a->nominee)
+		a->linger_at = ln_time_min(LN_MAX(a->linger_at, now) + a->linger,
+					   now + LINGER_DEBT * a->linger);
 	a->sent_at[a->nsent++ % ICE_BUDGET] = now;
 	ice_pair_sent(p, now, &tid, c.nominate, a->controlling);
 	p->next_check = now + interval_of(a, i);
@@ -113,6 +133,42 @@ static void send_check(struct ice_agent *a, ln_time now, size_t i, struct mslice
 		.to = p->remote.addr,
 		.data = ice_check_write_request(buf, &tid, &c),
 	};
+}
+
+void ice_agent_linger(struct ice_agent *a, ln_time now, ln_time interval)
+{
+	if (a->linger != 0) {
+		a->linger = interval;
+		a->linger_at = ln_time_min(a->linger_at, now + interval);
+		return;
+	}
+	if (a->state != ICE_FAILED)
+		return;
+	a->state = ICE_CHECKING;
+	a->tell_end = false;
+	a->fail_at = LN_TIME_NEVER;
+	a->linger = interval;
+	/* The two sides in turn. */
+	a->linger_at = now + (a->controlling ? interval / 2 : interval);
+	for (size_t i = 0; i < a->npairs; i++)
+		a->pairs[i].succeeded = a->pairs[i].use_candidate = false;
+}
+
+bool ice_agent_lingers(const struct ice_agent *a)
+{
+	return a->linger != 0;
+}
+
+void ice_agent_hurry(struct ice_agent *a, ln_time now)
+{
+	if (a->linger == 0)
+		return;
+	a->linger = 0;
+	a->fail_at = now + a->conf.fail_after;
+	for (size_t i = 0; i < a->npairs; i++) {
+		a->pairs[i].sent = LN_MIN(a->pairs[i].sent, 1u);
+		a->pairs[i].next_check = now;
+	}
 }
 
 void ice_agent_ask(struct ice_agent *a, ln_time now)

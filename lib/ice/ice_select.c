@@ -14,6 +14,7 @@ void ice_select_pair(struct ice_agent *a, ln_time now, size_t i)
 	a->selected = i;
 	a->state = ICE_CONNECTED;
 	a->tell_selected = true;
+	a->linger = 0;
 	a->nominee = a->compared = ICE_NONE;
 	a->postponed = false;
 	ice_alt_start(a, now);
@@ -87,6 +88,10 @@ static void nominate(struct ice_agent *a, ln_time now)
 			return;
 		}
 		avoid = a->nominee;
+		if (a->linger != 0) { /* it answered once, and does no more */
+			a->pairs[avoid].succeeded = false;
+			a->nominee = avoid = ICE_NONE;
+		}
 	}
 	size_t best = best_pair(a, avoid);
 	if (best == ICE_NONE)
@@ -132,7 +137,7 @@ void ice_select_tick(struct ice_agent *a, ln_time now)
 		return;
 	if (a->controlling)
 		nominate(a, now);
-	if (now >= a->started + a->conf.fail_after)
+	if (now >= a->fail_at)
 		end(a, ICE_FAILED);
 }
 
@@ -141,6 +146,6 @@ ln_time ice_select_deadline(const struct ice_agent *a)
 	if (a->state == ICE_CONNECTED)
 		return ln_time_min(silence_ends(a), ice_alt_deadline(a));
 	if (a->state == ICE_CHECKING)
-		return ln_time_min(a->started + a->conf.fail_after, a->next_nomination);
+		return ln_time_min(a->fail_at, a->next_nomination);
 	return LN_TIME_NEVER;
 }

@@ -239,7 +239,11 @@ int peer_conn_stun(struct peer_conn *p, ln_time now, const struct ip_ep *from, s
 
 void peer_conn_local_changed(struct peer_conn *p, ln_time now)
 {
-	if (!peer_nego_sync_cands(p, now) || p->relay.state != PEER_RELAY_UP || p->ice != NULL)
+	if (!peer_nego_sync_cands(p, now))
+		return;
+	if (p->ice != NULL)
+		ice_agent_hurry(p->ice, now);
+	if (p->relay.state != PEER_RELAY_UP || p->ice != NULL)
 		return;
 	p->data.refused_until = 0;
 	/* Relayed, and a new address may be what was missing (spec trap 55). */
@@ -307,6 +311,8 @@ void peer_conn_path_dead(struct peer_conn *p, ln_time now)
 {
 	bool had_path = peer_conn_is_direct(p);
 	peer_nego_end(p, now, false);
+	/* Our NAT may have another mapping for us by now: that may be what happened. */
+	p->want_gather |= had_path;
 	/* spec 5.4: a loss resets the guard. A first failure waits there for the next tick, which
 	 * may be 9 s away: we do not. */
 	if (had_path)

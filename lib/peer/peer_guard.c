@@ -120,7 +120,8 @@ void peer_guard_run(struct peer_conn *p, ln_time now)
 		return;
 	p->guard_paced = false;
 	/* A negotiation nobody has confirmed yet may rest on a lost answer: keep offering. */
-	bool busy = p->ice != NULL && (p->confirmed || peer_conn_is_direct(p));
+	bool busy = p->ice != NULL && (p->confirmed || peer_conn_is_direct(p)) &&
+		    !ice_agent_lingers(p->ice);
 	bool relayed = p->relay.state == PEER_RELAY_UP;
 	if (relayed && (p->remote_without_ice || peer_data_refuses_direct(p, now)))
 		busy = true;
@@ -130,7 +131,8 @@ void peer_guard_run(struct peer_conn *p, ln_time now)
 	}
 	ln_time next = peer_guard_next(p, now);
 	if (relayed && !busy) {
-		p->guard_tries += p->unanswered > 0;
+		/* What lingers finds a path by itself. */
+		p->guard_tries += p->unanswered > 0 || p->ice != NULL;
 		if (p->guard_tries >= PEER_GUARD_TRIES)
 			next = peer_guard_relayed(p, now);
 	}

@@ -3,8 +3,8 @@
  * The inside of a peer connection, for the files of lib/peer only: peer_conn.c (life and inputs),
  * peer_out.c (outputs), peer_nego.c (offers, answers, candidates, the ICE agent), peer_guard.c
  * (when to offer), peer_relay.c (the way by the relay), peer_data.c (whether packets pass),
- * peer_doubt.c (packets on both ways), peer_quality.c (which way is better), peer_probe.c (how good
- * the relay is), peer_reason.c (sentences for people).
+ * peer_doubt.c (packets on both ways), peer_linger.c (failed negotiations), peer_quality.c (which
+ * way is better), peer_probe.c (how good the relay is), peer_reason.c (sentences for people).
  */
 #include "lib/peer/peer_conn.h"
 #include "lib/peer/peer_quality.h"
@@ -235,6 +235,12 @@ void peer_data_run(struct peer_conn *p, ln_time now);
 /* Checks pass and packets do not: the relay carries for a while. It must be up. */
 void peer_data_refuse_direct(struct peer_conn *p, ln_time now);
 bool peer_data_refuses_direct(const struct peer_conn *p, ln_time now);
+
+/* peer_linger.c */
+/* A negotiation has failed; true when it goes on slowly, as the relay carries and the other side
+ * is one of ours. */
+bool peer_linger_begin(struct peer_conn *p, ln_time now);
+void peer_linger_run(struct peer_conn *p, ln_time now);
 
 /* peer_doubt.c */
 void peer_doubt_run(struct peer_conn *p, ln_time now);

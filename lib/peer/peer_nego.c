@@ -242,7 +242,9 @@ static struct ice_agent *peer_nego_make_agent(struct peer_conn *p, ln_time now)
 static void peer_nego_add_remote(struct peer_conn *p, ln_time now, const struct ice_cand *c)
 {
 	p->confirmed = true;
-	(void)ice_agent_add_remote(p->ice, now, c);
+	/* An address that is new may be the one that was missing. */
+	if (ice_agent_add_remote(p->ice, now, c) == 0)
+		ice_agent_hurry(p->ice, now);
 	/* A router may forward the WireGuard port itself (spec 2.10). Agents that know no cid
 	 * signal that candidate themselves. */
 	if (c->type != ICE_CAND_SRFLX || c->cid[0] == '\0' || c->related.port == 0 ||

@@ -24,6 +24,7 @@ static void peer_out_run_timers(struct peer_conn *p, ln_time now)
 {
 	peer_guard_run(p, now);
 	peer_nego_run(p, now);
+	peer_linger_run(p, now);
 	peer_relay_run(p, now);
 	if (now >= p->ep_fallback_at) {
 		struct ip_ep ep = peer_relay_endpoint(p);
@@ -56,8 +57,12 @@ static bool peer_out_drain_ice(struct peer_conn *p, ln_time now, struct mslice b
 		case ICE_OUT_SELECTED:
 			peer_nego_selected(p, now, &o.pair);
 			break;
-		case ICE_OUT_DISCONNECTED:
 		case ICE_OUT_FAILED:
+			if (peer_linger_begin(p, now))
+				break;
+			peer_conn_path_dead(p, now);
+			break;
+		case ICE_OUT_DISCONNECTED:
 			peer_conn_path_dead(p, now);
 			break;
 		}

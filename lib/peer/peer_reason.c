@@ -88,7 +88,7 @@ static void peer_reason_relayed(const struct peer_conn *p, struct str *s)
 		str_add(s, "the other side accepts no direct connections");
 		return;
 	}
-	if (p->ice != NULL) {
+	if (p->ice != NULL && !ice_agent_lingers(p->ice)) {
 		struct ice_report r;
 		ice_agent_report(p->ice, &r);
 		str_add(s, "negotiating a direct path, ");

@@ -326,6 +326,7 @@ static void peer_relay_cover(struct peer_conn *p, ln_time now)
 	r->covered_at = now;
 	r->covers = true;
 	r->look_at = now + PEER_RELAY_LOOK;
+	p->want_gather = true;
 	peer_relay_changed(p, now, false);
 }
 

@@ -1,79 +1,5 @@
 /* Two ways to one peer: which is opened, which carries, and the change between them. */
-#include "tests/unit/peer/peer_pair.h"
-
-#define HOME_0 "rel://relay-0.example:80"
-#define HOME_1 "rels://relay-1.example:443"
-
-static struct pair w;
-static struct peer_info info[2];
-
-static struct peer_conn_conf conf(void)
-{
-	return (struct peer_conn_conf){ .relay_ep = pair_ep("127.1.0.9:51820") };
-}
-
-static void set_home(int i, const char *url)
-{
-	(void)snprintf(w.side[i].local.relay_url, sizeof(w.side[i].local.relay_url), "%s", url);
-	w.side[i].local.relay_wanted = true;
-}
-
-/* Both have a home relay; direct says whether datagrams arrive. */
-static void start(struct peer_conn_conf c, bool direct)
-{
-	pair_init(&w, c);
-	for (int i = 0; i < 2; i++) {
-		set_home(i, i == 0 ? HOME_0 : HOME_1);
-		w.side[i].deaf_net = !direct;
-	}
-}
-
-static void look(void)
-{
-	for (int i = 0; i < 2; i++)
-		peer_conn_info(w.side[i].conn, &info[i]);
-}
-
-static void deaf(bool yes)
-{
-	w.side[0].deaf_net = yes;
-	w.side[1].deaf_net = yes;
-}
-
-static void handshake(void)
-{
-	for (int i = 0; i < 2; i++) {
-		w.side[i].wg.last_handshake = w.now;
-		peer_conn_handshake(w.side[i].conn, w.now);
-	}
-	pair_settle(&w);
-}
-
-static void assert_path(enum peer_path path)
-{
-	look();
-	for (int i = 0; i < 2; i++) {
-		assert_int_equal(info[i].path, path);
-		assert_int_equal(info[i].state,
-				 path == PEER_PATH_NONE ? PEER_CONNECTING : PEER_CONNECTED);
-	}
-}
-
-/* Time with a WireGuard that keeps its sessions. */
-static void run_lively(ln_time for_how_long)
-{
-	ln_time end = w.now + for_how_long;
-	while (w.now < end) {
-		handshake();
-		pair_run(&w, ln_time_min(end, w.now + 20 * LN_SEC));
-	}
-}
-
-static bool is_relay_ep(const struct ip_ep *e)
-{
-	struct ip_ep want = pair_ep("127.1.0.9:51820");
-	return ip_ep_equal(e, &want);
-}
+#include "tests/unit/peer/peer_homes.h"
 
 static void test_blocked(void **state)
 {
@@ -413,11 +339,6 @@ static void test_home_moves(void **state)
 	pair_fini(&w);
 }
 
-static unsigned offers(int i)
-{
-	return pair_count(&w.side[i], SIGNAL_OFFER);
-}
-
 /* spec 5.4: three offers, then one an hour, and at once after a reset. */
 static void test_unmodified_schedule(void **state)
 {
@@ -433,26 +354,6 @@ static void test_unmodified_schedule(void **state)
 	peer_conn_reset_guard(w.side[0].conn, w.now, true);
 	pair_settle(&w);
 	assert_int_equal(offers(0), before + 1);
-	pair_fini(&w);
-}
-
-/* Between two of ours: a try every minute at first, then slowly, never an hour without. */
-static void test_own_schedule(void **state)
-{
-	(void)state;
-	start(conf(), false);
-	run_lively(2 * LN_MINUTE);
-	look();
-	unsigned before = info[0].negotiations;
-	run_lively(5 * LN_MINUTE);
-	look();
-	assert_in_range(info[0].negotiations - before, 5, 14);
-	deaf(false);
-	ln_time from = w.now;
-	while (look(), info[0].path != PEER_PATH_DIRECT) {
-		assert_true(w.now - from < LN_MINUTE);
-		pair_run(&w, w.now + LN_SEC);
-	}
 	pair_fini(&w);
 }
 
@@ -574,7 +475,6 @@ int main(void)
 		cmocka_unit_test(test_no_failover_for_the_absent),
 		cmocka_unit_test(test_home_moves),
 		cmocka_unit_test(test_unmodified_schedule),
-		cmocka_unit_test(test_own_schedule),
 		cmocka_unit_test(test_new_address_is_a_retry),
 		cmocka_unit_test(test_remote_restarts),
 		cmocka_unit_test(test_watch),
