@@ -11,10 +11,13 @@
 
 #include "src/front/front.h"
 #include "src/net/net_stream.h"
+#include "src/net/net_tls.h"
 #include "src/net/net_ws.h"
 #include "src/relay/relay_server.h"
+#include "tests/unit/net/net_cert.h"
 #include "tests/unit/unit.h"
 
+#define WITH_TLS 16u
 #define UPGRADE                                                                                    \
  "GET /relay HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"     \
  "Sec-Websocket-Version: 13\r\nSec-Websocket-Key: h96wHduzASeTaMZ+BquGkg==\r\n\r\n"
@@ -23,6 +26,7 @@ static struct ev_loop *loop;
 static struct front *front;
 static struct relay_server *relay;
 static struct relay_token_key key;
+static struct net_tls_ctx *roots; /* null: clear text */
 
 struct client {
 	struct net_ws *ws;
@@ -37,13 +41,20 @@ static struct client clients[2];
 
 /* --- the server -------------------------------------------------------------------------------*/
 
-/* *state: the number of loops. */
+/* *state: the number of loops, and WITH_TLS. */
 static int setup(void **state)
 {
+	unsigned how = (unsigned)(uintptr_t)*state;
 	struct ip_ep at = { .addr = ip_v4(0x7f000001) };
-	const struct front_conf fc = { .listen = &at, .nlisten = 1 };
+	struct front_conf fc = { .listen = &at, .nlisten = 1 };
 	struct ln_fail f;
 	size_t n;
+	roots = NULL;
+	if ((how & WITH_TLS) != 0) {
+		fc.cert_file = net_cert_file;
+		fc.key_file = net_cert_key;
+		assert_int_equal(net_tls_ctx_client(net_cert_file, &roots, &f), 0);
+	}
 	loop = ev_loop_new();
 	assert_int_equal(front_new(loop, &fc, &front, &f), 0);
 	relay_token_key_make(slice_str("secret"), &key);
@@ -51,7 +62,7 @@ static int setup(void **state)
 					      .keys = &key,
 					      .nkeys = 1,
 					      .handshakes = 20,
-					      .loops = (unsigned)(uintptr_t)*state };
+					      .loops = how & ~WITH_TLS };
 	relay = relay_server_new(loop, &rc);
 	const struct front_row *rows = relay_server_rows(relay, &n);
 	front_add(front, rows, n);
@@ -73,6 +84,7 @@ static int teardown(void **state)
 	relay_server_free(relay);
 	front_free(front);
 	ev_loop_free(loop);
+	net_tls_ctx_free(roots);
 	return 0;
 }
 
@@ -143,6 +155,11 @@ static const struct net_ws_ops ws_ops = {
 	.ready = on_ready, .message = on_message, .writable = on_writable, .closed = on_closed
 };
 
+static void on_tls_ready(void *user)
+{
+	*(bool *)user = true;
+}
+
 static void client_start(struct client *c, const char *name)
 {
 	struct relay_token_text t;
@@ -155,9 +172,14 @@ static void client_start(struct client *c, const char *name)
 	relay_id_of_text(slice_str(name), &conf.own);
 	c->session = relay_session_new(&conf, ev_now());
 	relay_session_start(c->session, ev_now());
-	/* The WebSocket becomes the owner at once; these are never called. */
-	static const struct net_stream_ops none;
-	assert_int_equal(net_stream_new(loop, dial(), NULL, &none, NULL, &s), 0);
+	/* The WebSocket becomes the owner when TLS is ready, else at once. */
+	static const struct net_stream_ops none = { .ready = on_tls_ready };
+	struct net_tls *tls = roots != NULL ? net_tls_new(roots, NET_CERT_HOST) : NULL;
+	if (tls != NULL)
+		net_tls_without_alpn(tls);
+	bool secure = tls == NULL;
+	assert_int_equal(net_stream_new(loop, dial(), tls, &none, &secure, &s), 0);
+	assert_true(until(&secure));
 	c->ws = net_ws_connect(loop, s, "127.0.0.1", "/relay", RELAY_MSG_MAX, &ws_ops, c);
 	assert_true(until(&c->ready));
 	assert_string_equal(relay_session_url(c->session), "rel://127.0.0.1:1");
@@ -376,18 +398,31 @@ static void handshakes_are_limited(void **state)
 #define TEST(f) cmocka_unit_test_prestate_setup_teardown(f, setup, teardown, (void *)1)
 /* The two clients are on different threads then. */
 #define TEST2(f) cmocka_unit_test_prestate_setup_teardown(f, setup, teardown, (void *)2)
+#define TEST2_TLS(f)                                                                               \
+ cmocka_unit_test_prestate_setup_teardown(f, setup, teardown, (void *)(uintptr_t)(2 | WITH_TLS))
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(messages_of_every_size_arrive),  TEST(the_other_is_told_of_an_end),
-		TEST(drain_says_close_and_ends),      TEST(front_may_end_before_the_relay),
-		TEST(bad_upgrades_are_refused),       TEST(broken_frames_end_the_connection),
-		TEST(pings_are_answered_in_pieces),   TEST(handshakes_are_limited),
-		TEST2(messages_of_every_size_arrive), TEST2(the_other_is_told_of_an_end),
-		TEST2(drain_says_close_and_ends),     TEST2(front_may_end_before_the_relay),
-		TEST2(bad_upgrades_are_refused),      TEST2(broken_frames_end_the_connection),
-		TEST2(pings_are_answered_in_pieces),  TEST2(handshakes_are_limited),
+		TEST(messages_of_every_size_arrive),
+		TEST(the_other_is_told_of_an_end),
+		TEST(drain_says_close_and_ends),
+		TEST(front_may_end_before_the_relay),
+		TEST(bad_upgrades_are_refused),
+		TEST(broken_frames_end_the_connection),
+		TEST(pings_are_answered_in_pieces),
+		TEST(handshakes_are_limited),
+		TEST2(messages_of_every_size_arrive),
+		TEST2(the_other_is_told_of_an_end),
+		TEST2(drain_says_close_and_ends),
+		TEST2(front_may_end_before_the_relay),
+		TEST2(bad_upgrades_are_refused),
+		TEST2(broken_frames_end_the_connection),
+		TEST2_TLS(messages_of_every_size_arrive),
+		TEST2_TLS(the_other_is_told_of_an_end),
+		TEST2_TLS(drain_says_close_and_ends),
+		TEST2(pings_are_answered_in_pieces),
+		TEST2(handshakes_are_limited),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, net_cert_make, net_cert_remove);
 }
