@@ -10,10 +10,15 @@
 #ifndef UDP_SEGMENT
 # define UDP_SEGMENT 103
 #endif
+#ifndef UDP_GRO
+# define UDP_GRO 104
+#endif
 
-#define BATCH_SERVER 64
-#define BATCH_CLIENT 16
-#define BATCHES_PER_TURN 4 /* then others on the loop have their turn */
+/* Slots of one system call; each takes many packets of one path where the system gathers them. */
+#define BATCH_SERVER 16
+#define BATCH_CLIENT 8
+#define SLOT_BYTES 65536u
+#define PACKETS_PER_TURN 256 /* or a batch more; then others on the loop have their turn */
 #define SOCKET_BUFFER (4 << 20)
 #define RUN_BYTES 65000u
 #define RUN_PACKETS 60
@@ -25,10 +30,10 @@ struct rx_slot {
 
 	union {
 		struct cmsghdr align;
-		uint8_t b[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+		uint8_t b[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
 	} control;
 
-	uint8_t data[QUIC_RECV_MAX];
+	uint8_t data[SLOT_BYTES]; /* what is never filled never becomes memory */
 };
 
 /* Packets of one path, equally long but for the last. */
@@ -225,8 +230,23 @@ static void find_local(const struct quic_socket *s, struct msghdr *m, struct soc
 	}
 }
 
-static void take_packet(struct quic_socket *s, struct rx_slot *slot, struct msghdr *m, size_t n)
+/* Of equally long packets that came as one; the last may be shorter. */
+static size_t packet_size(struct msghdr *m, size_t n)
 {
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
+		int each;
+		if (c->cmsg_level != SOL_UDP || c->cmsg_type != UDP_GRO)
+			continue;
+		memcpy(&each, CMSG_DATA(c), sizeof(each));
+		return each > 0 ? (size_t)each : n;
+	}
+	return n;
+}
+
+/* The number of packets, but for one. */
+static size_t take_packets(struct quic_socket *s, struct rx_slot *slot, struct msghdr *m, size_t n)
+{
+	size_t each = packet_size(m, n);
 	struct sockaddr_storage local;
 	find_local(s, m, &local);
 	if (s->connected)
@@ -236,32 +256,39 @@ static void take_packet(struct quic_socket *s, struct rx_slot *slot, struct msgh
 		.remote = { (struct sockaddr *)&slot->from,
 			    s->connected ? s->nremote : m->msg_namelen },
 	};
-	const struct quic_packet pkt = { .path = &path, .p = slot->data, .n = n };
-	s->ops.packet(s->user, &pkt);
+	for (size_t at = 0; at < n && each <= QUIC_RECV_MAX && !s->freed; at += each) {
+		const struct quic_packet pkt = { .path = &path,
+						 .p = slot->data + at,
+						 .n = LN_MIN(each, n - at) };
+		s->ops.packet(s->user, &pkt);
+	}
+	return n / each;
 }
 
-static int receive(struct quic_socket *s)
+static int receive(struct quic_socket *s, size_t *packets)
 {
 	struct mmsghdr v[BATCH_SERVER];
 	struct iovec iov[BATCH_SERVER];
 	for (size_t i = 0; i < s->batch; i++) {
 		struct rx_slot *r = &s->rx[i];
 		iov[i] = (struct iovec){ r->data, sizeof(r->data) };
-		v[i].msg_hdr = (struct msghdr){ .msg_iov = &iov[i], .msg_iovlen = 1 };
+		v[i].msg_hdr = (struct msghdr){ .msg_iov = &iov[i],
+						.msg_iovlen = 1,
+						.msg_control = r->control.b,
+						.msg_controllen = sizeof(r->control.b) };
 		if (s->connected)
 			continue;
 		memset(&r->from, 0, sizeof(r->from));
 		v[i].msg_hdr.msg_name = &r->from;
 		v[i].msg_hdr.msg_namelen = sizeof(r->from);
-		v[i].msg_hdr.msg_control = r->control.b;
-		v[i].msg_hdr.msg_controllen = sizeof(r->control.b);
 	}
 	int n = recvmmsg(s->fd, v, (unsigned)s->batch, MSG_DONTWAIT, NULL);
 	if (n < 0)
 		return -errno;
+	*packets += (size_t)n;
 	for (int i = 0; i < n && !s->freed; i++)
 		if ((v[i].msg_hdr.msg_flags & MSG_TRUNC) == 0 && v[i].msg_len != 0)
-			take_packet(s, &s->rx[i], &v[i].msg_hdr, v[i].msg_len);
+			*packets += take_packets(s, &s->rx[i], &v[i].msg_hdr, v[i].msg_len);
 	return n;
 }
 
@@ -270,8 +297,8 @@ static void on_ready(struct ev_io *io, unsigned events)
 	struct quic_socket *s = ln_container(io, struct quic_socket, io);
 	(void)events;
 	quic_socket_plan(s);
-	for (int i = 0; i < BATCHES_PER_TURN && !s->freed; i++) {
-		int n = receive(s);
+	for (size_t packets = 0; packets < PACKETS_PER_TURN && !s->freed;) {
+		int n = receive(s, &packets);
 		if (n < 0 && n != -EAGAIN && n != -EINTR && s->connected)
 			s->ops.error(s->user, n);
 		if (n < (int)s->batch)
@@ -291,6 +318,8 @@ static int set_options(int fd, int family, bool connected, uint32_t fwmark)
 		(void)!setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	if (fwmark != 0)
 		(void)!setsockopt(fd, SOL_SOCKET, SO_MARK, &fwmark, sizeof(fwmark));
+	/* Many packets as one, where the system can (Linux 5.0). */
+	(void)!setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
 	/* QUIC finds the size of the path itself; packets are never cut (RFC 9000 14). */
 	(void)!setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &probe, sizeof(probe));
 	if (family == AF_INET6) {
