@@ -25,7 +25,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[2] / "netns"), str(
 from bench_servers import machine  # noqa: E402
 from lnlab import Lab, LabError, LinnetAgent, LinnetServer, NetbirdAgent, NetbirdServer, wait_until  # noqa: E402
 
-LADDER = {1200: (100, 160, 250, 320, 400, 500, 630, 800, 1000, 1150, 1300, 1450, 1600, 1800, 2000, 2250, 2500),
+LADDER = {1200: (100, 200, 300, 400, 500, 630, 800, 1000, 1250, 1450, 1600, 1800, 2000, 2250, 2500),
           64: (8, 12, 18, 22, 27, 33, 40, 50, 60, 75, 90, 110, 130, 160)}  # Mbit/s offered
 OVERLOAD = 4  # times the best received rate
 HERTZ = os.sysconf("SC_CLK_TCK")
