@@ -1,0 +1,78 @@
+#!/usr/bin/python3
+"""What one linnetd costs at rest while all its peers are connected to it directly.
+
+Usage: idle_peers.py [--peers N] [--settle SECONDS] [--idle SECONDS]. N agents in one process
+(peer_crowd, from $LINNET_BUILD, a build folder with tests) answer offers, checks and handshakes of
+one real agent, which wants every connection. No packets pass then but checks and keepalives. One
+JSON line: processor time by thread, datagrams a second, memory. Programs from $LINNET_BIN.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import sys
+import time
+
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "netns"), str(pathlib.Path(__file__).resolve().parent)]
+
+from bench_servers import machine, used_by_others  # noqa: E402
+from lnlab import Lab, LinnetAgent, LinnetServer, programs_folder, wait_until  # noqa: E402
+from many_peers import TICKS, memory  # noqa: E402
+
+
+def threads(pid):
+    """Processor seconds by the threads' names."""
+    used = {}
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        words = (task / "stat").read_text().rsplit(")", 1)[1].split()
+        name = (task / "comm").read_text().strip()
+        used[name] = used.get(name, 0) + (int(words[11]) + int(words[12])) / TICKS
+    return used
+
+
+def datagrams(host):
+    lines = [line.split() for line in host.run("cat", "/proc/net/snmp").stdout.splitlines() if line.startswith("Udp:")]
+    udp = dict(zip(lines[0][1:], map(int, lines[1][1:])))
+    return udp["OutDatagrams"], udp["InDatagrams"]
+
+
+def connected(crowd):
+    found = re.findall(r'"connected": (\d+)', crowd.output())
+    return int(found[-1]) if found else 0
+
+
+def main():
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--peers", type=int, default=1000)
+    words.add_argument("--settle", type=float, default=20)
+    words.add_argument("--idle", type=float, default=30)
+    given = words.parse_args()
+    print(json.dumps(machine()), flush=True)
+    build = pathlib.Path(os.environ.get("LINNET_BUILD") or programs_folder())
+    with Lab("idle") as lab:
+        server = LinnetServer(lab.server)
+        key = server.setup_key()
+        host, site = lab.public_host("crowd", 50), lab.site("a", "none")
+        crowd = host.start(build / "tests/bench/peer_crowd", "--url", server.url, "--setup-key", key, "--address", host.address,
+                           "--peers", given.peers, log="crowd.log")
+        wait_until(lambda: "listening" in crowd.output(), 30, "the crowd")
+        agent = LinnetAgent(site, env={"NB_LAZY_CONN": "off"}, extra=("--log-level", "info"))
+        agent.up(server, key)
+        began = time.monotonic()
+        wait_until(lambda: connected(crowd) >= given.peers, 60, "all to be connected")
+        took = time.monotonic() - began
+        time.sleep(given.settle)
+        pid = agent.process.pid
+        before, sent = threads(pid), datagrams(site)
+        time.sleep(given.idle)
+        after, now = threads(pid), datagrams(site)
+        line = {"agent": "linnet", "mode": "connected", "peers": given.peers, "connected_seconds": round(took, 2),
+                "still_connected": connected(crowd), "rss_kib": memory(pid), "sent_per_s": round((now[0] - sent[0]) / given.idle),
+                "received_per_s": round((now[1] - sent[1]) / given.idle), "in_use": used_by_others(),
+                "idle_cpu_percent": {name: round(100 * (after[name] - before.get(name, 0)) / given.idle, 2) for name in after}}
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
