@@ -102,6 +102,7 @@ struct daemon_path_state { /* ours: one way to a peer */
 	const char *local, *remote;
 	bool used;
 	ln_time rtt, variation; /* 0 unknown */
+	bool estimated;         /* rtt is that of WireGuard's last handshake */
 	int32_t checks, checks_lost;
 };
 

@@ -56,6 +56,7 @@ static void paths_read(struct proto_reader *r, const Daemon__PeerState *in,
 		v[i].variation = proto_span(s->variation);
 		v[i].checks = s->checks;
 		v[i].checks_lost = s->checkslost;
+		v[i].estimated = s->estimated;
 	}
 	out->paths = v;
 	out->npaths = v != NULL ? in->n_paths : 0;
@@ -253,6 +254,7 @@ static void paths_write(struct proto_writer *w, const struct daemon_peer_state *
 		s->variation = p->variation != 0 ? proto_duration(w, p->variation) : NULL;
 		s->checks = p->checks;
 		s->checkslost = p->checks_lost;
+		s->estimated = p->estimated;
 		out->paths[i] = s;
 	}
 }

@@ -85,6 +85,9 @@ struct wg_peer_stats {
 	ln_time last_data_received;  /* with content */
 	uint64_t rx_bytes, tx_bytes; /* messages as on the wire, without UDP and IP */
 	struct ip_ep endpoint;       /* family 0 none */
+	/* Of the last handshake that we began: until its response, and where it went. 0 none. */
+	ln_time handshake_rtt;
+	struct ip_ep handshake_to;
 };
 
 /* LN_E_NOTFOUND. */

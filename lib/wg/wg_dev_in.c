@@ -102,6 +102,8 @@ static void take_response(struct wg_dev *d, ln_time now, const struct wg_rx *rx)
 		return;
 	}
 	wg_dev_begin_session(d, p, now, &keys, true);
+	p->stats.handshake_rtt = LN_MAX(now - p->initiated_at, 1);
+	p->stats.handshake_to = p->initiated_to;
 	p->stats.last_handshake = now;
 	p->stats.last_handshake_wall = now + d->wall_offset;
 	wg_timers_handshake_complete(&p->timers);

@@ -129,7 +129,9 @@ static void add_paths(const struct daemon_peer_state *p, struct str *dst)
 		if (given(w->local))
 			str_addf(dst, " %s -", w->local);
 		str_addf(dst, " %s%s: ", or_dash(w->remote), w->used ? " (in use)" : "");
-		if (w->rtt != 0)
+		if (w->rtt != 0 && w->estimated)
+			str_addf(dst, "%s (by the last handshake)", rtt);
+		else if (w->rtt != 0)
 			str_addf(dst, "%s +/- %s", rtt, variation);
 		else
 			str_add(dst, "latency unknown");

@@ -316,7 +316,10 @@ static void paths(struct out *o, const struct daemon_peer_state *p)
 		truth(o, "used", w->used);
 		if (w->rtt != 0) {
 			span(o, "latency", w->rtt);
-			span(o, "latencyVariation", w->variation);
+			if (w->estimated)
+				truth(o, "latencyByHandshake", true);
+			else
+				span(o, "latencyVariation", w->variation);
 		}
 		number(o, "checks", w->checks);
 		number(o, "checksLost", w->checks_lost);

@@ -153,6 +153,10 @@ def test_netbird_agent_by_our_relay(mixed):
     wait_relayed(a, b.host.name)
     wait_relayed(b, a.host.name)
     assert b.ping(a.wait_address()).returncode == 0
+    # It answers no probes: what is known comes from WireGuard's handshake, when that was ours.
+    way, = a.peer(b.host.name)["paths"]
+    assert way["used"] and way["checks"] == 0
+    assert "latency" not in way or (way["latencyByHandshake"] and 0 < way["latency"] < 5e9)
 
 
 def test_by_netbirds_relay(lab, netbird_server):

@@ -41,8 +41,22 @@ static const char *engine_status_key(struct arena *a, const struct wg_key *k)
 	return arena_strdup(a, text);
 }
 
+/*
+ * What answers no probes by the relay answers handshakes: the last one that went there says about
+ * how long that takes, if it was ours.
+ */
+static void engine_status_estimate(const struct engine_peer *p, const struct uwg_peer_stats *s,
+				   struct daemon_path_state *w)
+{
+	if (w->rtt != 0 || s->handshake_rtt == 0 || !ip_ep_equal(&s->handshake_to, &p->relay_ep))
+		return;
+	w->rtt = s->handshake_rtt;
+	w->estimated = true;
+}
+
 static void engine_status_paths(const struct engine_peer *p, const struct peer_info *info,
-				struct arena *a, struct daemon_peer_state *ret)
+				const struct uwg_peer_stats *s, struct arena *a,
+				struct daemon_peer_state *ret)
 {
 	struct peer_way ways[PEER_WAYS_MAX];
 	size_t n = peer_conn_ways(p->conn, ways);
@@ -67,6 +81,8 @@ static void engine_status_paths(const struct engine_peer *p, const struct peer_i
 		};
 		if (v[i].local == NULL || v[i].remote == NULL)
 			return;
+		if (relayed)
+			engine_status_estimate(p, s, &v[i]);
 		if (!w->used)
 			continue;
 		ret->latency = v[i].rtt;
@@ -107,7 +123,7 @@ static void engine_status_peer(struct engine_peer *p, struct arena *a,
 	if (info.relay_up)
 		ret->relay_address = arena_strdup(a, info.relay_url);
 	ret->relayed = info.path == PEER_PATH_RELAY;
-	engine_status_paths(p, &info, a, ret);
+	engine_status_paths(p, &info, &s, a, ret);
 	if (ret->relayed)
 		return;
 	ret->local_cand_type = ice_cand_type_name(info.ice.pair.local.type);

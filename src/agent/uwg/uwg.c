@@ -250,6 +250,8 @@ int uwg_peer_stats(struct uwg *u, const struct wg_key *key, struct uwg_peer_stat
 			.rx_bytes = s->stats.rx_bytes,
 			.tx_bytes = s->stats.tx_bytes,
 			.endpoint = s->stats.endpoint,
+			.handshake_rtt = s->stats.handshake_rtt,
+			.handshake_to = s->stats.handshake_to,
 		};
 	pthread_mutex_unlock(&u->stats_lock);
 	return s != NULL ? 0 : LN_E_NOTFOUND;

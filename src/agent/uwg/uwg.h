@@ -73,6 +73,8 @@ struct uwg_peer_stats {
 	ln_time last_data_received;  /* last one with payload */
 	uint64_t rx_bytes, tx_bytes; /* WireGuard messages, as `wg show` counts */
 	struct ip_ep endpoint;       /* family 0 none */
+	ln_time handshake_rtt;       /* of the last one we began; 0 unknown, always in the kernel */
+	struct ip_ep handshake_to;
 };
 
 struct uwg;

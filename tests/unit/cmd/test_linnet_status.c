@@ -136,13 +136,14 @@ static void test_paths(void **state)
 		  .checks = 64,
 		  .checks_lost = 2 },
 		{ .kind = "Relayed", .local = "", .remote = "rel://r.example:443" },
+		{ .kind = "Relayed", .remote = "rel://s", .rtt = LN_MSEC, .estimated = true },
 	};
 	static const struct daemon_peer_state peer = { .fqdn = "a.example",
 						       .status = "Connected",
 						       .checks = 64,
 						       .checks_lost = 2,
 						       .paths = paths,
-						       .npaths = 2 };
+						       .npaths = 3 };
 	struct daemon_status_response st = { .peers = &peer, .npeers = 1 };
 	struct linnet_status_view v = {
 		.st = &st, .platform = "p", .version = "v", .profile = "d"
@@ -154,7 +155,8 @@ static void test_paths(void **state)
 			       "  Paths:\n"
 			       "   P2P 10.0.0.2:51820 - 10.0.0.3:51820 (in use): 12.5ms +/- 250µs, "
 			       "3.1% of 64 checks lost\n"
-			       "   Relayed rel://r.example:443: latency unknown\n"));
+			       "   Relayed rel://r.example:443: latency unknown\n"
+			       "   Relayed rel://s: 1ms (by the last handshake)\n"));
 	str_clear(&out);
 	linnet_status_json(&v, &out);
 	assert_non_null(strstr(str_c(&out),
@@ -164,7 +166,9 @@ static void test_paths(void **state)
 			       "\"latencyVariation\":250000,\"checks\":64,\"checksLost\":2},"
 			       "{\"connectionType\":\"Relayed\",\"remote\":"
 			       "\"rel://r.example:443\",\"used\":false,\"checks\":0,"
-			       "\"checksLost\":0}]}"));
+			       "\"checksLost\":0},{\"connectionType\":\"Relayed\",\"remote\":"
+			       "\"rel://s\",\"used\":false,\"latency\":1000000,"
+			       "\"latencyByHandshake\":true,\"checks\":0,\"checksLost\":0}]}"));
 	str_clear(&out);
 	linnet_status_yaml(&v, &out);
 	assert_non_null(strstr(str_c(&out), "latencyVariation: 250µs\n"));

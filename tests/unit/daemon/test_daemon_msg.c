@@ -135,7 +135,11 @@ static void test_status_again(void **state)
 		  .variation = 1,
 		  .checks = 64,
 		  .checks_lost = 3 },
-		{ .kind = "Relayed", .local = "", .remote = "rel://x", .checks = 1 },
+		{ .kind = "Relayed",
+		  .local = "",
+		  .remote = "rel://x",
+		  .checks = 1,
+		  .estimated = true },
 	};
 	const struct daemon_peer_state peer = {
 		.paths = paths,
@@ -213,6 +217,7 @@ static void test_status_again(void **state)
 	assert_int_equal(w[0].checks, 64);
 	assert_int_equal(w[0].checks_lost, 3);
 	assert_true(w[1].rtt == 0 && w[1].variation == 0);
+	assert_true(w[1].estimated && !w[0].estimated);
 	assert_string_equal(w[1].remote, "rel://x");
 	assert_string_equal(m.ipv6, "");
 	assert_string_equal(m.signal.error, "down");

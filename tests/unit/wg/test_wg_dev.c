@@ -49,6 +49,11 @@ static void test_first_packet(void **state)
 	assert_int_equal(s.rx_bytes, 92 + 32 + 1280);
 	assert_true(s.last_handshake_wall > 1700000000 * LN_SEC);
 	assert_true(ip_ep_equal(&s.endpoint, &w.h[1].ep));
+	/* How long its handshake took, to where; the one who answered knows nothing. */
+	assert_true(ip_ep_equal(&s.handshake_to, &w.h[1].ep));
+	assert_true(s.handshake_rtt == 2 * WORLD_LATENCY);
+	assert_int_equal(wg_dev_stats(w.h[1].dev, &w.h[0].key, &s), 0);
+	assert_true(s.handshake_rtt == 0);
 }
 
 /* Several packets wait and leave in order. */
