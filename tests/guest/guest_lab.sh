@@ -144,10 +144,14 @@ seen() { in_ns "$1" nft list counter inet seen "seen_$2" | sed -n 's/.*packets \
 more() { [ "$(seen "$1" "$2")" -gt "$3" ]; }
 asleep() { in_ns "$1" wg show wt0 endpoints | grep -q '127\.64\.'; }
 
+direct() { cli a status --detail | grep -q 'Connection type: P2P'; }
+way_round() { in_ns a ip route get 198.51.2.2 mark 0x1bd00 | grep -q 'dev eth0'; }
+
 # left SCENARIO NAME: what a network that is down has left behind (nothing, it is hoped).
 left() {
 	fact "$1" "left_links_$2" "$(in_ns "$2" ip -o link show | grep -c wt)"
 	fact "$1" "left_tables_$2" "$(in_ns "$2" nft list tables | grep -c .)"
 	fact "$1" "left_routes_$2" "$(in_ns "$2" ip route show table all | grep -c wt0)"
+	fact "$1" "left_rules_$2" "$(in_ns "$2" ip rule show | grep -c fwmark)"
 	fact "$1" "left_raw_$2" "$(in_ns "$2" cat /proc/net/raw /proc/net/raw6 | grep -c ' 0*:0011\|:0011 ')"
 }

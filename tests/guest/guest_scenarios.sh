@@ -82,6 +82,18 @@ until_ok 20 in_ns a ping -c 1 -W 1 "$addr_b" && fact killed ping ok
 in_ns a ip link del wt0
 until_ok 30 in_ns a ping -c 1 -W 1 "$addr_b" && fact deleted ping ok
 
+# --- everything routed into the tunnel does not capture the tunnel's own packets ------------------
+fact marks fwmark "$(in_ns a wg show wt0 fwmark)"
+for net in 0.0.0.0/1 128.0.0.0/1 198.51.2.0/24 203.0.113.1/32; do in_ns a ip route add "$net" dev wt0; done
+in_ns a ip route add default dev wt0 table 7120
+fact marks captured "$(in_ns a ip route get 198.51.2.2 | grep -c 'dev wt0')"
+until_ok 5 way_round && fact marks way_round ok
+in_ns a ping -c 3 -i 0.2 -W 2 "$addr_b" >/dev/null && fact marks ping ok
+cli a peer reconnect b >/dev/null
+until_ok 20 direct && in_ns a ping -c 3 -i 0.2 -W 2 "$addr_b" >/dev/null && fact marks again ok
+in_ns a ip route del default dev wt0 table 7120
+for net in 0.0.0.0/1 128.0.0.0/1 198.51.2.0/24 203.0.113.1/32; do in_ns a ip route del "$net" dev wt0; done
+
 # --- asleep: the first packet of each kind calls for the peer, is late, and is not lost -----------
 for n in a b; do count_packets "$n"; done
 for kind in icmp udp tcp; do
@@ -100,6 +112,20 @@ for kind in icmp udp tcp; do
 	fact lazy "got_$kind" $(($(seen b "$kind") - got_before))
 done
 for n in a b; do in_ns "$n" nft delete table inet seen; done
+
+# --- asleep after a while without data: both, because a says so ------------------------------------
+cli a down >/dev/null
+kill "$pid_a"
+wait "$pid_a"
+daemon a NB_LAZY_CONN_INACTIVITY_THRESHOLD=5s
+up a
+first_ping idle a "$addr_b"
+until_ok 30 asleep a && fact idle a ok
+until_ok 10 asleep b && fact idle b ok
+in_ns b ping -c 1 -W 15 "$addr_a" >/dev/null && fact idle woken ok
+kill "$pid_a"
+wait "$pid_a"
+daemon a
 
 # --- a bad path: 300 ms and one packet in five lost --------------------------------------------
 cli a down >/dev/null
@@ -137,7 +163,6 @@ fact relay mbits "$(mbits a b "$addr_b" 1)"
 in_ns a ping -i 0.2 "$addr_b" >/run/ping-a &
 pid_ping=$!
 in_ns na nft delete table inet no
-direct() { cli a status --detail | grep -q 'Connection type: P2P'; }
 until_ok 60 direct && fact relay upgraded ok
 sleep 2
 killall -INT ping

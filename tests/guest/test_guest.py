@@ -49,7 +49,7 @@ def carried(facts, scenario):
 
 
 def assert_nothing_left(facts, scenario, host):
-    for what in ("links", "tables", "routes", "raw"):
+    for what in ("links", "tables", "routes", "rules", "raw"):
         assert facts[scenario, f"left_{what}_{host}"] == "0", what
 
 
@@ -102,6 +102,20 @@ def test_first_packet_to_a_sleeping_peer(facts, kind):
         assert facts["lazy", f"sent_{kind}"] == "1"
     else:
         assert facts["lazy", "said_tcp"] == "5"
+
+
+def test_routes_into_the_tunnel_do_not_capture_it(facts):
+    """The kernel's device and our raw sockets beside it bear the mark."""
+    assert facts["marks", "fwmark"] == "0x1bd00"
+    assert facts["marks", "captured"] == "1"
+    for what in ("way_round", "ping", "again"):
+        assert facts.get(("marks", what)) == "ok", what
+
+
+def test_quiet_peers_fall_asleep(facts):
+    """The kernel counts bytes only; ours concludes from them, and the other side hears GO_IDLE."""
+    for what in ("a", "b", "woken"):
+        assert facts.get(("idle", what)) == "ok", what
 
 
 def test_down_leaves_nothing(facts):
