@@ -27,11 +27,17 @@ void digest_md5(struct slice data, uint8_t dst[MD5_LEN])
 
 uint32_t digest_crc32(uint32_t crc, struct slice data)
 {
+	/* What four bits that leave at the low end do to the rest. */
+	static const uint32_t out[16] = {
+		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+		0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+		0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+	};
 	crc = ~crc;
 	for (size_t i = 0; i < data.n; i++) {
 		crc ^= data.p[i];
-		for (int k = 0; k < 8; k++)
-			crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1u)));
+		crc = crc >> 4 ^ out[crc & 15];
+		crc = crc >> 4 ^ out[crc & 15];
 	}
 	return ~crc;
 }

@@ -30,6 +30,10 @@ static void test_crc(void **state)
 	assert_int_equal(digest_crc32(digest_crc32(0, slice_str("1234")), slice_str("56789")),
 			 0xcbf43926u);
 	assert_int_equal(digest_crc32(0, slice_of(NULL, 0)), 0);
+	uint8_t every[256];
+	for (size_t i = 0; i < sizeof(every); i++)
+		every[i] = (uint8_t)i;
+	assert_int_equal(digest_crc32(0, slice_of(every, sizeof(every))), 0x29058c73u);
 }
 
 /* Test vectors of the FNV authors. */
