@@ -83,6 +83,14 @@ static const struct linnet_server_arg policy_edit[] = {
 	POLICY_RULE_ROWS,
 };
 
+static const struct linnet_server_arg account_edit[] = {
+	{ .json = "lazy_connections",
+	  .opt = "lazy-connections",
+	  .arg = "on|off",
+	  .required = true,
+	  .help = "connect at the first packet, or at once and for good" },
+};
+
 #define VERB(n, v, a, h)                                                                           \
  {                                                                                                 \
   .noun = (n), .verb = (v), .args = (a), .nargs = LN_COUNT(a), .help = (h)                         \
@@ -114,6 +122,7 @@ const struct linnet_server_verb linnet_server_verbs[] = {
 	VERB("policy", "disable", policy_word, "switch a policy off"),
 	VERB("policy", "delete", policy_word, "remove a policy"),
 	PLAIN("account", "show", "show the network and its counts"),
+	VERB("account", "edit", account_edit, "change what holds for the whole network"),
 };
 
 const size_t linnet_server_nverbs = LN_COUNT(linnet_server_verbs);

@@ -37,6 +37,7 @@
  * policy enable|disable  policy: POLICY                            POLICYOBJ
  * policy delete          policy: POLICY                            {}
  * account show                                                     ACCOUNTOBJ
+ * account edit           lazy_connections: "on"|"off"              ACCOUNTOBJ
  *
  * KEYOBJ     id, name, masked ("8F6CA****"), type ("reusable"|"one-off"), expires (time|null),
  *            usage_limit, used_times, last_used (time|null), ephemeral, revoked, valid,

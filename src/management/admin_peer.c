@@ -354,6 +354,21 @@ static int account_show(struct admin_context *x, const json_t *args, json_t **re
 	return 0;
 }
 
+static int account_edit(struct admin_context *x, const json_t *args, json_t **ret,
+			struct ln_fail *f)
+{
+	const char *lazy = NULL;
+	int r = admin_arg_text(args, "lazy_connections", &lazy, f);
+	if (r < 0)
+		return r;
+	if (lazy == NULL || (strcmp(lazy, "on") != 0 && strcmp(lazy, "off") != 0))
+		return ln_fail(f, LN_E_MALFORMED, "lazy_connections is \"on\" or \"off\"");
+	r = store_account_set_lazy(x->store, strcmp(lazy, "on") == 0);
+	if (r == 0)
+		r = store_account_get(x->store, &x->account);
+	return r < 0 ? r : account_show(x, args, ret, f);
+}
+
 const struct admin_verb admin_peer_verbs[] = {
 	{ "peer", "list", "", peer_list },
 	{ "peer", "delete", "!peer", peer_delete },
@@ -365,6 +380,7 @@ const struct admin_verb admin_peer_verbs[] = {
 	{ "group", "add-peer", "!group !peer", group_add_peer },
 	{ "group", "remove-peer", "!group !peer", group_remove_peer },
 	{ "account", "show", "", account_show },
+	{ "account", "edit", "!lazy_connections", account_edit },
 };
 
 const size_t admin_peer_nverbs = LN_COUNT(admin_peer_verbs);

@@ -104,6 +104,8 @@ struct store_account {
  */
 LN_MUST_CHECK int store_account_ensure(struct store *s, ln_wall now, struct store_account *ret);
 LN_MUST_CHECK int store_account_get(struct store *s, struct store_account *ret); /* or NOTFOUND */
+/* The setting "connect at the first packet" of all peers. */
+LN_MUST_CHECK int store_account_set_lazy(struct store *s, bool lazy);
 
 /* --- setup keys --------------------------------------------------------------------------------
  */

@@ -135,3 +135,23 @@ int store_account_ensure(struct store *s, ln_wall now, struct store_account *ret
 	*ret = acc;
 	return 0;
 }
+
+static int set_lazy_locked(struct store *s, bool lazy)
+{
+	uint64_t serial;
+	{
+		LN_AUTO(store_q_end) struct store_q q = store_q_begin(s->db, SQL_ACCOUNT_SET_LAZY);
+		store_q_text(&q, s->account.text);
+		store_q_bool(&q, lazy);
+		int r = store_q_run(&q);
+		if (r < 0)
+			return r;
+	}
+	return store_serial_raise(s, NULL, true, &serial);
+}
+
+int store_account_set_lazy(struct store *s, bool lazy)
+{
+	int r = store_tx_begin(s->db, SQL_TX_WRITE);
+	return r < 0 ? r : store_tx_end(s->db, set_lazy_locked(s, lazy));
+}

@@ -113,3 +113,19 @@ def test_the_users_setting(lab, server, word, state_then):
     time.sleep(6)
     assert state(a, b) == state(b, a) == state_then
     assert a.status()["lazyConnectionEnabled"] == (word == "on")
+
+
+def test_the_servers_setting(lab, server):
+    """Switched off at the server, sleeping peers connect and stay so; switched on again, they sleep when it is quiet."""
+    a, b = join(lab, server, SLEEPY, SLEEPY)
+    assert state(a, b) == state(b, a) == "Idle"
+    done = server.admin("account", "edit", "--lazy-connections", "off", "--json")
+    assert json.loads(done.stdout)["lazy_connections"] is False
+    a.wait_direct(b.host.name)
+    b.wait_direct(a.host.name)
+    time.sleep(5)
+    assert state(a, b) == state(b, a) == "Connected"
+    server.admin("account", "edit", "--lazy-connections", "on")
+    asleep(a, b)
+    first_icmp(b, a)
+    assert server.admin("account", "edit", "--lazy-connections", "perhaps", check=False).returncode != 0

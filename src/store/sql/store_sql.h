@@ -35,6 +35,7 @@ X(ACCOUNT_GET, "SELECT id, serial, network_v4, network_v6, dns_domain, lazy_conn
 	"FROM accounts ORDER BY created_at, id LIMIT 1")                                           \
 X(ACCOUNT_INSERT, "INSERT INTO accounts (id, serial, network_v4, network_v6, dns_domain, "         \
 	"lazy_connections, created_at) VALUES ($1, 0, $2, $3, $4, $5, $6)")                        \
+X(ACCOUNT_SET_LAZY, "UPDATE accounts SET lazy_connections = $2 WHERE id = $1")                     \
 X(ACCOUNT_SERIAL_RAISE, "UPDATE accounts SET serial = serial + 1 WHERE id = $1 "                   \
 	"RETURNING serial")                                                                        \
 X(ACCOUNT_IPV6_GROUP_ADD, "INSERT INTO account_ipv6_groups (account_id, group_id) "                \

@@ -60,6 +60,10 @@ static void test_new_account_looks_like_netbirds(void **state)
 	assert_int_equal(store_account_ensure(fx.store, ev_wall(), &again), 0);
 	assert_string_equal(again.id.text, acc->id.text);
 	assert_int_equal(again.serial, acc->serial);
+	assert_int_equal(store_account_set_lazy(fx.store, false), 0);
+	assert_int_equal(store_account_get(fx.store, &again), 0);
+	assert_false(again.lazy_connections);
+	assert_true(again.serial > acc->serial); /* everybody gets to know */
 	store_fixture_fini(&fx);
 }
 
