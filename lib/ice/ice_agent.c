@@ -41,6 +41,7 @@ struct ice_agent *ice_agent_new(const struct ice_agent_conf *conf, const struct 
 	c->wait_relay = value_or(c->wait_relay, WAIT_RELAY);
 	if (c->max_remote == 0)
 		c->max_remote = MAX_REMOTE;
+	a->budget = conf->budget;
 	a->rng = *rng;
 	a->controlling = conf->controlling;
 	a->selected = ICE_NONE;

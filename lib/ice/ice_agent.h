@@ -31,6 +31,14 @@ enum ice_state {
 	ICE_FAILED
 };
 
+/* The checks of the last second. It goes over from one negotiation with a peer to the next. */
+#define ICE_BUDGET 5 /* in any second, for all pairs together */
+
+struct ice_budget {
+	ln_time sent_at[ICE_BUDGET]; /* a ring */
+	unsigned nsent;
+};
+
 struct ice_agent_conf {
 	bool controlling;
 	struct ice_cred local;
@@ -42,7 +50,8 @@ struct ice_agent_conf {
 	ln_time wait_prflx;  /* 0 = 1000 ms */
 	ln_time wait_relay;  /* 0 = 2000 ms */
 	unsigned max_remote; /* 0 = 64 remote candidates */
-	bool renominate;     /* the other side understands ice_agent_renominate() */
+	struct ice_budget budget;
+	bool renominate; /* the other side understands ice_agent_renominate() */
 	/* Overlay networks: no check is sent there and none is accepted from there (spec 4.5). */
 	struct ip_prefix overlay[4];
 	unsigned noverlay;
@@ -123,6 +132,7 @@ ln_time ice_agent_deadline(const struct ice_agent *a);
 void ice_agent_linger(struct ice_agent *a, ln_time now, ln_time interval);
 /* Something has changed: a lingering agent checks as fast as a new one, until it fails again. */
 void ice_agent_hurry(struct ice_agent *a, ln_time now);
+void ice_agent_budget(const struct ice_agent *a, struct ice_budget *ret);
 bool ice_agent_lingers(const struct ice_agent *a);
 /*
  * A connected agent gives every fifth check to other pairs that have answered, and now and then to

@@ -14,7 +14,6 @@
 #define ICE_EARLY_MAX 16     /* sources heard before the remote credentials (spec 3.11 no. 7) */
 #define ICE_EARLY_LIFE (15 * LN_SEC)
 #define ICE_TID_PREFIX 4
-#define ICE_BUDGET 5 /* checks in any second, for all pairs together */
 
 struct ice_response {
 	struct ip_ep to;
@@ -59,9 +58,8 @@ struct ice_agent {
 	unsigned nalt;
 	bool postponed; /* the selected pair's check, for the sake of another pair */
 	ln_time nominated_at;
-	ln_time next_nomination;     /* when the best pair's acceptance wait ends; NEVER */
-	ln_time sent_at[ICE_BUDGET]; /* of the last checks, a ring */
-	unsigned nsent;
+	ln_time next_nomination; /* when the best pair's acceptance wait ends; NEVER */
+	struct ice_budget budget;
 
 	struct ice_early early[ICE_EARLY_MAX];
 	size_t nearly;

@@ -19,7 +19,8 @@
 /* From when on fewer than n checks lie in the last second. */
 static ln_time budget_from(const struct ice_agent *a, unsigned n)
 {
-	return a->nsent < n ? 0 : a->sent_at[(a->nsent - n) % ICE_BUDGET] + LN_SEC;
+	const struct ice_budget *b = &a->budget;
+	return b->nsent < n ? 0 : b->sent_at[(b->nsent - n) % ICE_BUDGET] + LN_SEC;
 }
 
 /* When pair i wants to be checked next. */
@@ -125,7 +126,7 @@ static void send_check(struct ice_agent *a, ln_time now, size_t i, struct mslice
 	if (a->linger != 0 && i != a->nominee)
 		a->linger_at = ln_time_min(LN_MAX(a->linger_at, now) + a->linger,
 					   now + LINGER_DEBT * a->linger);
-	a->sent_at[a->nsent++ % ICE_BUDGET] = now;
+	a->budget.sent_at[a->budget.nsent++ % ICE_BUDGET] = now;
 	ice_pair_sent(p, now, &tid, c.nominate, a->controlling);
 	p->next_check = now + interval_of(a, i);
 	*out = (struct ice_out){
@@ -152,6 +153,11 @@ void ice_agent_linger(struct ice_agent *a, ln_time now, ln_time interval)
 	a->linger_at = now + (a->controlling ? interval / 2 : interval);
 	for (size_t i = 0; i < a->npairs; i++)
 		a->pairs[i].succeeded = a->pairs[i].use_candidate = false;
+}
+
+void ice_agent_budget(const struct ice_agent *a, struct ice_budget *ret)
+{
+	*ret = a->budget;
 }
 
 bool ice_agent_lingers(const struct ice_agent *a)

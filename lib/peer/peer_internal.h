@@ -127,7 +127,8 @@ struct peer_conn {
 	bool has_remote_session;
 	uint8_t remote_session[SIGNAL_SESSION_LEN];
 	bool remote_without_ice;
-	bool confirmed; /* the other side has shown that it knows our credentials */
+	bool confirmed;           /* the other side has shown that it knows our credentials */
+	struct ice_budget budget; /* of the last negotiation */
 	ln_time nego_at;
 	struct ip_ep path; /* selected remote address; family 0 none */
 	ln_time selected_at;

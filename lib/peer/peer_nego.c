@@ -174,6 +174,7 @@ static void peer_nego_drop_agent(struct peer_conn *p)
 		return;
 	ice_agent_report(p->ice, &p->report);
 	p->report_valid = true;
+	ice_agent_budget(p->ice, &p->budget);
 	ice_agent_free(p->ice);
 	p->ice = NULL;
 	p->has_remote_session = false;
@@ -225,6 +226,7 @@ static struct ice_agent *peer_nego_make_agent(struct peer_conn *p, ln_time now)
 		.wait_srflx = p->conf.wait_srflx,
 		.wait_prflx = p->conf.wait_prflx,
 		.wait_relay = p->conf.wait_relay,
+		.budget = p->budget,
 		.noverlay = p->conf.noverlay,
 		.renominate = p->remote_level >= PEER_LEVEL_QUALITY,
 	};

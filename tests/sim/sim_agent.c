@@ -322,9 +322,10 @@ static void receive(struct sim_host *h, const struct ip_ep *from, const struct i
 	if (a->world->closing || a->asleep || to->port != a->port)
 		return;
 	if (!stun_is_message(data)) {
-		if (!a->world->wg_blocked)
+		if (!a->world->wg_blocked && !a->world->apart)
 			wg_receive(a, from, data, true);
-	} else if (stun_query_input(a->query, now_of(a), from, data) == LN_E_NOTFOUND) {
+	} else if (stun_query_input(a->query, now_of(a), from, data) == LN_E_NOTFOUND &&
+		   !a->world->apart) {
 		struct sim_peer *p = ice_mux_find(a->mux, data);
 		if (p != NULL) {
 			(void)peer_conn_stun(p->conn, now_of(a), from, data);

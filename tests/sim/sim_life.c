@@ -11,7 +11,10 @@
 
 #define LONGEST (30 * LN_SEC)
 #define CHANGES_A_MINUTE 4
+#define CHECKS_A_SECOND 5
 #define LIFE 420 /* seconds */
+/* The direct path dies while the relay is there: so long nothing may come, in whole seconds. */
+#define TAKEN_OVER (3 * LN_SEC)
 
 struct life {
 	struct sim_world w;
@@ -20,6 +23,7 @@ struct life {
 	bool roams;      /* and that of any other network */
 	bool outage;     /* nothing at all gets through */
 	unsigned steady; /* what is wrong now ends in this second */
+	bool covered;    /* the direct path died while the relay was up on both sides */
 	unsigned moves;
 	const char *last; /* what happened last, for the report */
 	ln_time able_since;
@@ -52,7 +56,7 @@ static void calm(struct life *l)
 {
 	if (l->w.relay.used && l->w.relay.down)
 		sim_relay_set(&l->w, true);
-	l->w.stun_down = l->w.wg_blocked = l->outage = false;
+	l->w.stun_down = l->w.wg_blocked = l->w.apart = l->outage = false;
 	l->w.net.cut = false;
 	l->w.signal.loss = l->w.signal.twice = 0;
 	l->w.signal.delay_max = 15 * LN_MSEC;
@@ -82,6 +86,19 @@ static void roam(struct life *l)
 	disturb(l, "one side moved to another network");
 }
 
+/* Nothing goes directly any more; the relay, if there is one, has to take over soon. */
+static void part(struct life *l)
+{
+	l->covered = true;
+	for (unsigned i = 0; i < 2; i++) {
+		struct peer_info info;
+		peer_conn_info(l->v[i]->peers[l->v[!i]->index].conn, &info);
+		l->covered &= info.relay_up && info.state == PEER_CONNECTED;
+	}
+	l->w.apart = true;
+	disturb(l, "the direct path died");
+}
+
 static void outage(struct life *l)
 {
 	l->outage = l->w.net.cut = l->w.signal.down = true;
@@ -94,7 +111,7 @@ static void trouble(struct life *l, unsigned second, uint64_t seed)
 {
 	struct sim_rng *r = &l->w.rng;
 	l->steady = second + (unsigned)sim_rng_between(r, 5, 60);
-	switch (sim_rng_between(r, 0, 9)) {
+	switch (sim_rng_between(r, 0, 10)) {
 	case 0:
 		rebind(l);
 		break;
@@ -124,6 +141,9 @@ static void trouble(struct life *l, unsigned second, uint64_t seed)
 		l->w.signal.delay_max = 3 * LN_SEC;
 		disturb(l, "signal messages came twice and out of order");
 		break;
+	case 9:
+		part(l);
+		break;
 	case 7:
 		l->w.signal.loss = 300;
 		disturb(l, "signal lost messages");
@@ -151,7 +171,7 @@ static bool able(const struct life *l)
 		return false;
 	if (w->relay.used && !w->relay.down)
 		return true;
-	return l->direct && !w->stun_down && !w->wg_blocked && w->signal.loss == 0 &&
+	return l->direct && !w->apart && !w->stun_down && !w->wg_blocked && w->signal.loss == 0 &&
 	       w->signal.twice == 0;
 }
 
@@ -165,6 +185,9 @@ static void look(struct life *l, unsigned i, struct sim_result *r)
 		l->side[i].heard = now;
 	l->side[i].pings = p->pings;
 	ln_time since = LN_MAX(l->able_since, l->side[i].heard);
+	sim_state(r, !l->w.apart || !l->covered || now - since <= TAKEN_OVER,
+		  "life: the relay has not taken over after %ld s: %s",
+		  (long)((now - since) / LN_SEC), info.reason);
 	sim_state(r, now - since <= LONGEST, "life: nothing came for %ld s after %s: %s",
 		  (long)((now - since) / LN_SEC), l->last, info.reason);
 	r->slowest = LN_MAX(r->slowest, now - since);
@@ -174,6 +197,8 @@ static void look(struct life *l, unsigned i, struct sim_result *r)
 		  info.path_changes - *minute_ago, l->last);
 	*minute_ago = info.path_changes;
 	r->busiest = LN_MAX(r->busiest, p->busiest_second);
+	sim_state(r, r->busiest <= CHECKS_A_SECOND, "life: %u checks in a second after %s",
+		  r->busiest, l->last);
 }
 
 static void second(struct life *l, struct sim_result *r)

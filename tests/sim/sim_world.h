@@ -84,6 +84,7 @@ struct sim_world {
 	struct sim_relay relay;
 	struct sim_host stun[2];
 	bool stun_down;
+	bool apart;      /* no packet of one agent reaches another directly */
 	bool wg_blocked; /* WireGuard's packets are lost, checks are not */
 	bool closing;
 	struct ip_prefix overlay[1];

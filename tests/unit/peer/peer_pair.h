@@ -12,6 +12,7 @@
 #include "tests/unit/unit.h"
 
 #define PAIR_LOG 512
+#define PAIR_RECENT 16
 
 struct pair_signal {
 	ln_time at;
@@ -28,6 +29,9 @@ struct pair_side {
 	unsigned nlog;
 	struct ip_ep endpoint, spare;
 	ln_time spare_at, doubt_after;
+	/* Checks: how many, and the most within a second. */
+	unsigned ndatagrams, busiest;
+	ln_time last_datagrams[PAIR_RECENT];
 	unsigned endpoints, initiations, resets, stats, gathers;
 	ln_time endpoint_at;
 	uint64_t token; /* of a send that the test ends by itself */
@@ -193,6 +197,16 @@ static inline void pair_on_relayed(struct pair *w, int i, const struct peer_out 
 		(void)!peer_conn_relay_stun(other->conn, w->now, o->data);
 }
 
+/* A request: the first byte of an answer is 1. */
+static inline void pair_count_check(struct pair *w, struct pair_side *s)
+{
+	unsigned n = 0;
+	s->last_datagrams[s->ndatagrams++ % PAIR_RECENT] = w->now;
+	for (unsigned k = 0; k < LN_MIN(s->ndatagrams, PAIR_RECENT); k++)
+		n += s->last_datagrams[k] > w->now - LN_SEC;
+	s->busiest = LN_MAX(s->busiest, n);
+}
+
 static inline void pair_drain(struct pair *w, int i)
 {
 	struct pair_side *s = &w->side[i], *other = &w->side[!i];
@@ -206,6 +220,8 @@ static inline void pair_drain(struct pair *w, int i)
 			pair_on_signal(w, i, &o);
 			break;
 		case PEER_OUT_DATAGRAM:
+			if (o.data.p[0] == 0)
+				pair_count_check(w, s);
 			if (pair_loses(w, i, o.data))
 				break;
 			if (!other->deaf_net && ip_ep_equal(&o.to, &other->local.hosts[0]))

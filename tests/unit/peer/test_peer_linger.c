@@ -80,12 +80,47 @@ static void test_lingering_without_relay(void **state)
 	pair_fini(&w);
 }
 
+/* Our NAT may have forgotten us: STUN is asked when the path falls silent and when it ends, and a
+ * new mapping is told at once. */
+static void test_new_mapping(void **state)
+{
+	(void)state;
+	start(conf(), true);
+	pair_run(&w, w.now + 10 * LN_SEC);
+	handshake();
+	unsigned before = w.side[0].gathers;
+	deaf(true);
+	pair_run(&w, w.now + 3 * LN_SEC);
+	assert_path(PEER_PATH_RELAY);
+	assert_int_equal(w.side[0].gathers, before + 1);
+	unsigned said = pair_count(&w.side[0], SIGNAL_CANDIDATE);
+	w.side[0].local.srflx[w.side[0].local.nsrflx++] = pair_ep("203.0.113.9:40001");
+	peer_conn_local_changed(w.side[0].conn, w.now);
+	pair_settle(&w);
+	assert_int_equal(pair_count(&w.side[0], SIGNAL_CANDIDATE), said + 1);
+	assert_non_null(strstr(w.side[0].log[w.side[0].nlog - 1].payload, "203.0.113.9 40001"));
+	assert_int_equal(w.side[0].gathers, before + 1);
+	pair_run(&w, w.now + 4 * LN_SEC); /* the negotiation has ended, and begun anew */
+	assert_in_range(w.side[0].gathers, before + 2, before + 4);
+	/* The other side's mapping is a reason for us, too. */
+	run_lively(30 * LN_SEC);
+	look();
+	assert_true(info[0].ice.lingers && info[1].ice.lingers);
+	unsigned asked = checks(0);
+	w.side[1].local.srflx[w.side[1].local.nsrflx++] = pair_ep("203.0.113.10:40002");
+	peer_conn_local_changed(w.side[1].conn, w.now);
+	pair_run(&w, w.now + 2 * LN_SEC);
+	assert_in_range(checks(0) - asked, 5, 10);
+	pair_fini(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lingers),
 		cmocka_unit_test(test_lingering_hurries),
 		cmocka_unit_test(test_lingering_without_relay),
+		cmocka_unit_test(test_new_mapping),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
