@@ -25,7 +25,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tests/bench"))
 
-from bench_servers import machine  # noqa: E402
+from bench_servers import machine, used_by_others  # noqa: E402
 
 BIN = pathlib.Path(os.environ.get("LINNET_BIN") or next(
     (ROOT / "build" / n for n in ("rel", "dev") if (ROOT / "build" / n / "linnet-server").exists()), "."))
@@ -121,8 +121,17 @@ def started(relay, args, *words):
     return process, process.stdout.readline() == "ready\n"
 
 
+def calm(limit):
+    """Waits until others leave the processor alone, so long at most; the share they use then."""
+    end = time.monotonic() + limit
+    while (share := used_by_others()) > 0.1 and time.monotonic() < end:
+        pass
+    return share
+
+
 def load(relay, args, *words):
     process, ready = started(relay, args, *words)
+    share = calm(args.calm)
     before = relay.cpu()
     out, err = process.communicate("\n" if ready else None, timeout=120)
     used = relay.cpu() - before
@@ -130,7 +139,7 @@ def load(relay, args, *words):
         return {"error": err.strip()[-300:]}
     row = json.loads(out)
     row["cpu_s_per_gb"] = round(used / (max(row.pop("payload_bytes"), 1) / 1e9), 3)
-    return row
+    return {**row, "in_use": share}
 
 
 def idle(relay, args):
@@ -186,6 +195,7 @@ def main():
     parser.add_argument("--idle", type=int, default=1000)
     parser.add_argument("--rate", type=int, default=10000)
     parser.add_argument("--tls", action="store_true")
+    parser.add_argument("--calm", type=float, default=0, help="wait so long at most before each load for a calm machine")
     parser.add_argument("--quic", action="store_true", help="over QUIC, with TLS therefore")
     parser.add_argument("--spread", action="store_true")
     args = parser.parse_args()
