@@ -377,6 +377,22 @@ static void pings_are_answered_in_pieces(void **state)
 	close(fd);
 }
 
+/* A client that does not wait for the answer; the second connection is on the second loop. */
+static void what_comes_with_the_upgrade_is_read(void **state)
+{
+	static const char rq[] = UPGRADE "\x89\x84"
+					 "abcd"
+					 "\x11\x0b\x02\x03";
+	int fds[2];
+	for (size_t i = 0; i < LN_COUNT(fds); i++) {
+		fds[i] = dial();
+		assert_non_null(strstr(answer_to(fds[i], rq, sizeof(rq) - 1, "\x8a\x04piag"),
+				       "\r\n\r\n\x8a\x04piag"));
+	}
+	for (size_t i = 0; i < LN_COUNT(fds); i++)
+		close(fds[i]);
+}
+
 static void handshakes_are_limited(void **state)
 {
 	static const char rq[] = UPGRADE;
@@ -418,6 +434,8 @@ int main(void)
 		TEST2(front_may_end_before_the_relay),
 		TEST2(bad_upgrades_are_refused),
 		TEST2(broken_frames_end_the_connection),
+		TEST(what_comes_with_the_upgrade_is_read),
+		TEST2(what_comes_with_the_upgrade_is_read),
 		TEST2_TLS(messages_of_every_size_arrive),
 		TEST2_TLS(the_other_is_told_of_an_end),
 		TEST2_TLS(drain_says_close_and_ends),
