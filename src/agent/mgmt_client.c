@@ -19,7 +19,7 @@
 /* spec reliability A-7: what one message may need in memory. */
 #define MGMT_ARENA_MAX ((size_t)256 << 20)
 #define MGMT_TIDY_BYTES 16384 /* a map of some thirty peers */
-#define MGMT_TIDY_AFTER (2 * LN_SEC)
+#define MGMT_TIDY_AFTER (10 * LN_SEC)
 
 enum mgmt_call_kind {
 	MGMT_CALL_LOGIN,

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """The tunnel, measured side by side: veth alone, linnet, Debian's wireguard-go, NetBird's agent.
 
-Usage: run.py [--kinds veth,linnet,wireguard-go,netbird] [--parts tcp,udp1200,udp64] [--seconds 4] [--rounds 1] [--quick]
+Usage: run.py [--kinds veth,linnet,wireguard-go,netbird] [--parts tcp,udp1200,udp64] [--seconds 4] [--rounds 1]
+[--rates 300,400,630] [--quick]
 
 Two machines behind two NAT routers on one bridge, everything on this computer: ratios count, not
 absolute figures. JSON lines: kind, what, gbit_s, cpu_s_per_gb (of both tunnel processes), rss_kib,
@@ -243,9 +244,12 @@ def main():
     words.add_argument("--parts", default="tcp,udp1200,udp64")
     words.add_argument("--seconds", type=int, default=4)
     words.add_argument("--rounds", type=int, default=1)
+    words.add_argument("--rates", help="another ladder, in Mbit/s, for one size of datagrams")
     words.add_argument("--quick", action="store_true", help="TCP one way only")
     given = words.parse_args()
     print(json.dumps(machine()), flush=True)
+    if given.rates:
+        LADDER.update({size: tuple(int(rate) for rate in given.rates.split(",")) for size in LADDER})
     for _ in range(given.rounds):
         for kind in given.kinds.split(","):
             if kind == "netbird" and not (os.environ.get("NETBIRD_BIN") and os.environ.get("NETBIRD_SERVER_BIN")):
