@@ -99,3 +99,16 @@ def test_policy_change_reaches_a_netbird_agent(lab, server, netbird):
     wait_until(lambda: theirs.peer("hb"), 15, "the peer to come back")
     server.admin("peer", "delete", "hb")
     wait_until(lambda: theirs.peer("hb") is None, 15, "the deleted peer to go")
+
+
+def test_go_idle_is_heard_by_a_netbird_agent(lab, server, netbird):
+    """Ours has the shorter patience: theirs sleeps because we say so, and either side's first ping wakes the pair."""
+    key = server.setup_key()
+    theirs = NetbirdAgent(lab.site("b"), netbird)
+    ours = LinnetAgent(lab.site("a"), env={"NB_LAZY_CONN_INACTIVITY_THRESHOLD": "5s", "NB_WG_KERNEL_DISABLED": "true"})
+    for agent in (theirs, ours):
+        agent.up(server, key)
+    direct(ours, theirs)
+    for sender, other in ((theirs, ours), (ours, theirs)):
+        wait_until(lambda: ours.peer("hb")["status"] == "Idle" and theirs.peer("ha")["status"] == "Idle", 30, "both to sleep")
+        wait_until(lambda: sender.ping(other.address(), count=1).returncode == 0, 15, "a ping that wakes them")

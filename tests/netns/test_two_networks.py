@@ -54,11 +54,22 @@ def test_two_profiles(pair):
         done = agent.host.run("ping", "-I", name, "-c", "5", "-i", "0.2", "-W", "2", other.address(), check=False)
         assert done.returncode == 0, (name, done.stdout)
 
+    # Each has its mark and its routing table, and neither one's packets are for the other's.
+    rules = agent.host.run("ip", "-N", "rule").stdout
+    assert rules.count("not from all fwmark 0x1bd00/0xffffff lookup 712") == 2
+    for mark, table in (("0x1bd00", "7184"), ("0x101bd00", "7185")):
+        assert f"fwmark {mark} lookup {table}" in rules
+    kinds = {agent.host.run("ip", "-4", "route", "get", "198.51.100.10", "mark", mark).stdout.split(" dev ")[1].split()[0]
+             for mark in ("0x1bd00", "0x101bd00")}
+    assert kinds == {"eth0"}
+
     first = agent.address()
     api.switch("second")
     wait_until(lambda: agent.address() not in (None, first), 5, "status to speak of the second profile")
     api.call("Down")
     assert list(interfaces(agent).values()) == [first]
+    rules = agent.host.run("ip", "-N", "rule").stdout
+    assert "0x101bd00" not in rules and "fwmark 0x1bd00 lookup 7184" in rules
     api.switch("default")
     assert agent.status()["daemonStatus"] == "Connected"
     assert agent.ping(other.address()).returncode == 0
