@@ -7,8 +7,8 @@ Usage: run.py [--kinds veth,linnet,wireguard-go,netbird] [--parts tcp,udp1200,ud
 Two machines behind two NAT routers on one bridge, everything on this computer: ratios count, not
 absolute figures. JSON lines: kind, what, gbit_s, cpu_s_per_gb (of both tunnel processes), rss_kib,
 ping_p50_ms and ping_p99_ms under load, foreign_cpu (cores that nobody of ours used: a machine with
-other work on it moves every figure but cpu_s_per_gb, so a step that others disturbed is done again). Rounds are interleaved; at the end come the
-medians of all rounds, and how each kind stands to NetBird's agent. A second of TCP goes before
+other work on it moves every figure but cpu_s_per_gb, so a step that others disturbed is done again).
+Rounds are interleaved; at the end come the medians of all rounds, and how each kind stands to NetBird's agent. A second of TCP goes before
 everything. Programs from $LINNET_BIN, NETBIRD_BIN, NETBIRD_SERVER_BIN.
 """
 import argparse
