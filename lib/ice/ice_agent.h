@@ -147,6 +147,7 @@ int ice_agent_compare(struct ice_agent *a, ln_time now, const struct ip_ep *remo
 int ice_agent_renominate(struct ice_agent *a, ln_time now, const struct ip_ep *remote);
 /* The selected pair, then the others that have answered; their number. 0 unless connected. */
 size_t ice_agent_ways(const struct ice_agent *a, struct ice_way *dst, size_t max);
+bool ice_agent_has_choice(const struct ice_agent *a); /* there is more than one */
 /*
  * The selected pair is asked at once, if it may: of the regular checks the next one is taken, and
  * the one after it is not taken early. Nothing while an answer is awaited, or without a pair.

@@ -157,6 +157,14 @@ static void fill_way(const struct ice_agent *a, size_t i, struct ice_way *ret)
 	ice_agent_pair_info(a, p, &ret->pair);
 }
 
+bool ice_agent_has_choice(const struct ice_agent *a)
+{
+	for (size_t i = 0; i < a->npairs; i++)
+		if (i != a->selected && a->pairs[i].succeeded)
+			return a->selected != ICE_NONE;
+	return false;
+}
+
 size_t ice_agent_ways(const struct ice_agent *a, struct ice_way *dst, size_t max)
 {
 	size_t n = 0;

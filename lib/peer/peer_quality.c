@@ -112,10 +112,16 @@ bool peer_quality_trend(struct peer_trend *t, ln_time now, bool holds, const str
 
 /* --- changes -----------------------------------------------------------------------------------*/
 
-static bool quality_may_change(const struct peer_conn *p, ln_time now)
+static bool quality_held(const struct peer_conn *p, ln_time now)
 {
 	const struct peer_quality *q = &p->quality;
-	return (q->changed_at == 0 || now - q->changed_at >= q->hold) && peer_relay_calm(p, now);
+	return q->changed_at != 0 && now - q->changed_at < q->hold;
+}
+
+/* Between direct and relay. */
+static bool quality_may_change(const struct peer_conn *p, ln_time now)
+{
+	return !quality_held(p, now) && peer_relay_calm(p, now);
 }
 
 static bool quality_pair_rested(const struct peer_conn *p, ln_time now)
@@ -184,7 +190,7 @@ static bool quality_judge_pairs(struct peer_conn *p, ln_time now, const struct i
 	const struct ip_ep *other = &ways[i].pair.remote.addr;
 	bool faster = peer_quality_faster(used, alt);
 	/* While the relay carries nobody notices. */
-	bool may = quality_pair_rested(p, now) && (p->relay.covers || quality_may_change(p, now));
+	bool may = quality_pair_rested(p, now) && (p->relay.covers || !quality_held(p, now));
 	bool close = may && (faster || peer_quality_doubtful(used));
 	(void)!ice_agent_compare(p->ice, now, close ? other : NULL);
 	bool better = peer_quality_trend(&q->pairs, now, faster, other, alt) ||
@@ -250,6 +256,9 @@ static void quality_judge(struct peer_conn *p, ln_time now)
 		peer_relay_unchoose(p, now);
 	if (!p->controller || p->remote_level < PEER_LEVEL_QUALITY || !peer_conn_is_direct(p))
 		return;
+	/* Most peers have one way and nothing to choose from. */
+	if (p->relay.state != PEER_RELAY_UP && !ice_agent_has_choice(p->ice))
+		return;
 	size_t n = ice_agent_ways(p->ice, ways, LN_COUNT(ways));
 	if (n == 0)
 		return;
@@ -278,6 +287,9 @@ void peer_quality_pair_changed(struct peer_conn *p, ln_time now)
 {
 	p->quality.pair_changes++;
 	p->quality.pair_changed_at = now;
+	/* The silence was that of the old one. */
+	if (p->relay.covers && !p->relay.chosen)
+		p->relay.covers_until = now;
 	p->quality.reassert_at = now + QUALITY_REASSERT;
 }
 

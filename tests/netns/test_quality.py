@@ -24,9 +24,9 @@ class Wire:
             host.run("ip", "addr", "add", f"{net}.{last}/24", "dev", name)
             host.run("ip", "link", "set", name, "up")
 
-    def set(self, delay_ms=0, lose_every=0):
-        """One way; of the UDP packets of each side every so many is lost."""
-        self.control.write_text(f"{delay_ms} {lose_every}")
+    def set(self, delay_ms=0, loss_percent=0):
+        """One way, both ways; the loss is that of UDP packets."""
+        self.control.write_text(f"{delay_ms} {loss_percent}")
         self.process.send(signal.SIGHUP)
 
 
@@ -57,12 +57,14 @@ def answered(process):
 
 
 def changed(agents, old, limit):
-    """Seconds until both have left the link."""
+    """Seconds until both have left the link, maybe for the relay at first; then until they use the other one."""
     began = time.monotonic()
     for agent, other in (agents, agents[::-1]):
-        wait_until(lambda: ways(agent, other)[1] not in (None, old), limit, f"{agent.host.name} to leave the {old} link",
-                   every=0.5)
-    return time.monotonic() - began
+        wait_until(lambda: ways(agent, other)[1] != old, limit, f"{agent.host.name} to leave the {old} link", every=0.5)
+    left = time.monotonic() - began
+    for agent, other in (agents, agents[::-1]):
+        wait_until(lambda: ways(agent, other)[1] not in (None, old), 90, f"{agent.host.name} to use the other link", every=0.5)
+    return left, time.monotonic() - began
 
 
 @pytest.fixture
@@ -97,8 +99,7 @@ def test_slower_link_is_left(two):
         assert ways(agent, other)[0]["left"]["latency"] < 20e6
     ping = start_ping(a, b.address())
     wires["left"].set(delay_ms=150)
-    took = changed(agents, "left", 40)
-    print(f"left after {took:.1f} s")
+    print("left, changed after %.1f, %.1f s" % changed(agents, "left", 40))
     time.sleep(3)
     sent, received = answered(ping)
     assert sent - received <= 4, (sent, received)  # those on their way
@@ -114,14 +115,13 @@ def test_lossy_link_is_left(two):
     wires, agents, server, key = two
     a, b = agents
     used = connect(agents, server, key)
-    wires[used].set(lose_every=3)
-    took = changed(agents, used, 60)
-    print(f"left after {took:.1f} s")
+    wires[used].set(loss_percent=30)
+    print("left, changed after %.1f, %.1f s" % changed(agents, used, 60))
     ping = a.ping(b.address(), count=30)
     assert "30 packets transmitted, 30 received" in ping.stdout, ping.stdout
     found, now = ways(a, b)
-    # Of ten round trips five or six fail when each way loses a third; there were a dozen or so.
-    assert 0.25 < found[used]["checksLost"] / found[used]["checks"] < 0.85, found[used]
+    # Of two round trips one fails when each way loses 30 %; there were a dozen or so, and a few good ones before.
+    assert 0.2 < found[used]["checksLost"] / found[used]["checks"] < 0.85, found[used]
     assert found[now]["checksLost"] == 0, found[now]
 
 

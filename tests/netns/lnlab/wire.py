@@ -1,13 +1,14 @@
 """A link between two namespaces with a delay and losses, in user space: not every kernel has netem.
 
 Usage: wire.py NAME NETNS NETNS CONTROL. Makes the device NAME in both; CONTROL is a file with a line
-"DELAY_MS LOSE_EVERY" (0: none), read again on SIGHUP. The first frames go both ways once it has said "ready".
+"DELAY_MS LOSS_PERCENT", one way each, read again on SIGHUP. The first frames go both ways once it has said "ready".
 """
 import ctypes
 import fcntl
 import heapq
 import os
 import pathlib
+import random
 import selectors
 import signal
 import struct
@@ -34,12 +35,12 @@ class Wire:
     def __init__(self, ends, control):
         self.ends, self.control = ends, control
         self.waiting, self.number = [], 0
-        self.seen = {end: 0 for end in ends}
+        self.random = random.Random(1)  # a regular pattern would hit the same kind of message for ever
         self.read_control()
 
     def read_control(self, *_):
-        delay, lose = self.control.read_text().split()
-        self.delay, self.lose = float(delay) / 1000, int(lose)
+        delay, loss = self.control.read_text().split()
+        self.delay, self.loss = float(delay) / 1000, float(loss) / 100
 
     def take(self, end):
         try:
@@ -48,8 +49,7 @@ class Wire:
             return
         # Only what ARP and neighbour discovery do not need: else nothing at all would pass for seconds.
         is_udp = frame[12:14] == b"\x08\x00" and frame[23] == 17
-        self.seen[end] += is_udp
-        if is_udp and self.lose and self.seen[end] % self.lose == 0:
+        if is_udp and self.random.random() < self.loss:
             return
         self.number += 1
         heapq.heappush(self.waiting, (time.monotonic() + self.delay, self.number, end, frame))
