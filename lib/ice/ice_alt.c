@@ -13,6 +13,8 @@
 /* Every third of them goes to a pair that has not answered yet, but to each at most so often. */
 #define ALT_UNPROVEN_TURN 3
 #define ALT_UNPROVEN_EVERY LN_MINUTE
+/* And none while one of so many checks of the selected pair was lost. */
+#define ALT_LOSSY 16
 /* A nomination that is not answered for so long is taken back. */
 #define ALT_PATIENCE (3 * LN_SEC)
 
@@ -54,9 +56,11 @@ static size_t choose(const struct ice_agent *a, ln_time now)
 {
 	if (comparing(a))
 		return a->compared;
-	bool proven = a->nalt % ALT_UNPROVEN_TURN != ALT_UNPROVEN_TURN - 1;
+	/* Where checks are lost none is given away for a mere hope. */
+	bool lossy = ice_quality_count_lost(&a->pairs[a->selected].quality, ALT_LOSSY) != 0;
+	bool proven = lossy || a->nalt % ALT_UNPROVEN_TURN != ALT_UNPROVEN_TURN - 1;
 	size_t i = oldest(a, now, proven);
-	return i != ICE_NONE ? i : oldest(a, now, !proven);
+	return i != ICE_NONE || lossy ? i : oldest(a, now, !proven);
 }
 
 bool ice_alt_take(struct ice_agent *a, ln_time now)

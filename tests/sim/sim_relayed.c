@@ -23,6 +23,9 @@ static void look(struct watch *v, struct sim_world *w, struct sim_result *r, con
 		v->apart_since = w->clock.now;
 	sim_state(r, v->apart_since == 0 || w->clock.now - v->apart_since <= MOST_APART,
 		  "%s: apart for more than 30 s: %s", what, info.reason);
+	/* What happened before the first look lies further back than a minute, or nobody knows. */
+	for (unsigned i = 0; v->at == 0 && i < LN_COUNT(v->changes); i++)
+		v->changes[i] = info.path_changes;
 	unsigned *minute_ago = &v->changes[v->at++ % LN_COUNT(v->changes)];
 	sim_state(r, info.path_changes - *minute_ago <= CHANGES_A_MINUTE,
 		  "%s: %u changes of the path in a minute", what, info.path_changes - *minute_ago);
