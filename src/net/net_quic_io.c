@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -28,11 +29,8 @@
 struct rx_slot {
 	struct sockaddr_storage from;
 
-	union {
-		struct cmsghdr align;
-		uint8_t b[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
-	} control;
-
+	alignas(struct cmsghdr)
+		uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
 	uint8_t data[SLOT_BYTES]; /* what is never filled never becomes memory */
 };
 
@@ -274,8 +272,8 @@ static int receive(struct quic_socket *s, size_t *packets)
 		iov[i] = (struct iovec){ r->data, sizeof(r->data) };
 		v[i].msg_hdr = (struct msghdr){ .msg_iov = &iov[i],
 						.msg_iovlen = 1,
-						.msg_control = r->control.b,
-						.msg_controllen = sizeof(r->control.b) };
+						.msg_control = r->control,
+						.msg_controllen = sizeof(r->control) };
 		if (s->connected)
 			continue;
 		memset(&r->from, 0, sizeof(r->from));

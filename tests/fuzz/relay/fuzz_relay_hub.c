@@ -45,7 +45,7 @@ static void join(struct relay_hub *h, struct relay_hub_peer *p, const struct rel
 	struct relay_id id;
 	uint8_t token[RELAY_TOKEN_MAX], msg[RELAY_AUTH_MAX];
 	relay_token_make(k, 100 * LN_SEC, &t);
-	relay_id_of_text(slice_of("abc" + i, 1), &id);
+	relay_id_of_text(slice_of(&"abc"[i], 1), &id);
 	int n = relay_token_join(slice_str(t.payload), slice_str(t.signature),
 				 mslice_of(token, sizeof(token)));
 	n = relay_msg_write_auth(mslice_of(msg, sizeof(msg)), &id, slice_of(token, (size_t)n));
