@@ -9,12 +9,17 @@
 #define FIRST_RETRANSMIT (LN_SEC / 2) /* RFC 8489 6.2.1: RTO 500 ms, doubled each time */
 #define TRANSMISSIONS 4               /* at 0, 0.5, 1.5 and 3.5 s */
 #define GIVE_UP_AFTER (5 * LN_SEC)    /* spec 3.1: STUN gather timeout */
+/* A server that gave no answer is asked again after so long, doubling, and up to a fifth more. */
+#define RETRY_FIRST (5 * LN_SEC)
+#define RETRY_MOST (60 * LN_SEC)
 
 struct server {
 	struct stun_tid tid;
 	ln_time started;
 	ln_time sent_at;
-	ln_time next; /* transmission or giving up; NEVER when not being asked */
+	ln_time next;  /* transmission or giving up; of one that failed, the next attempt; or NEVER
+			*/
+	ln_time retry; /* how long the next failure waits */
 	unsigned sent;
 	bool report; /* an output is due: MAPPED or GAVE_UP by the public state */
 };
@@ -58,11 +63,19 @@ void stun_query_set_servers(struct stun_query *q, const struct ip_ep *servers, s
 			fresh.priv[fresh.n] = q->priv[old];
 		} else {
 			fresh.pub[fresh.n] = (struct stun_query_server){ .addr = servers[i] };
-			fresh.priv[fresh.n] = (struct server){ .next = LN_TIME_NEVER };
+			fresh.priv[fresh.n] =
+				(struct server){ .next = LN_TIME_NEVER, .retry = RETRY_FIRST };
 		}
 		fresh.n++;
 	}
 	*q = fresh;
+}
+
+static void ask(struct stun_query *q, size_t i, ln_time now)
+{
+	q->pub[i].state = STUN_QUERY_WAITING;
+	q->priv[i] = (struct server){ .started = now, .next = now, .retry = q->priv[i].retry };
+	rng_fill(&q->rng, q->priv[i].tid.b, STUN_TID_LEN);
 }
 
 void stun_query_start(struct stun_query *q, ln_time now, ln_time max_age)
@@ -74,17 +87,23 @@ void stun_query_start(struct stun_query *q, ln_time now, ln_time max_age)
 		if (pub->state == STUN_QUERY_WAITING ||
 		    (pub->state == STUN_QUERY_ANSWERED && now - pub->answered_at < max_age))
 			continue;
-		pub->state = STUN_QUERY_WAITING;
-		q->priv[i] = (struct server){ .started = now, .next = now };
-		rng_fill(&q->rng, q->priv[i].tid.b, STUN_TID_LEN);
+		ask(q, i, now);
 	}
 }
 
-static void finish(struct stun_query *q, size_t i, enum stun_query_state state)
+static void finish(struct stun_query *q, size_t i, ln_time now, enum stun_query_state state)
 {
+	struct server *s = &q->priv[i];
 	q->pub[i].state = state;
-	q->priv[i].next = LN_TIME_NEVER;
-	q->priv[i].report = true;
+	s->report = true;
+	if (state == STUN_QUERY_ANSWERED) {
+		s->next = LN_TIME_NEVER;
+		s->retry = RETRY_FIRST;
+		return;
+	}
+	/* UDP may pass again, and nothing else would notice. */
+	s->next = now + s->retry + rng_below64(&q->rng, s->retry / 5 + 1);
+	s->retry = ln_time_min(2 * s->retry, RETRY_MOST);
 }
 
 /* An address of the server's own family that a peer could send to. */
@@ -106,13 +125,13 @@ int stun_query_input(struct stun_query *q, ln_time now, const struct ip_ep *from
 		return LN_E_NOTFOUND;
 	if (m.cls == STUN_ERROR || stun_msg_mapped(&m, &mapped) != 0 ||
 	    !mapped_ok(&mapped, &q->pub[i].addr)) {
-		finish(q, i, STUN_QUERY_FAILED);
+		finish(q, i, now, STUN_QUERY_FAILED);
 		return 0;
 	}
 	q->pub[i].mapped = mapped;
 	q->pub[i].answered_at = now;
 	q->pub[i].rtt = now - q->priv[i].sent_at;
-	finish(q, i, STUN_QUERY_ANSWERED);
+	finish(q, i, now, STUN_QUERY_ANSWERED);
 	return 0;
 }
 
@@ -123,8 +142,11 @@ static bool poll_server(struct stun_query *q, size_t i, ln_time now, struct msli
 	struct server *s = &q->priv[i];
 	struct stun_query_server *pub = &q->pub[i];
 
-	if (s->next <= now && now - s->started >= GIVE_UP_AFTER)
-		finish(q, i, STUN_QUERY_FAILED);
+	bool due = s->next <= now;
+	if (due && pub->state == STUN_QUERY_WAITING && now - s->started >= GIVE_UP_AFTER)
+		finish(q, i, now, STUN_QUERY_FAILED);
+	else if (due && pub->state == STUN_QUERY_FAILED && !s->report)
+		ask(q, i, now);
 	if (s->report) {
 		s->report = false;
 		*out = (struct stun_query_out){

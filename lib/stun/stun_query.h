@@ -32,7 +32,11 @@ struct stun_query *stun_query_new(const struct ln_rng *rng);
 void stun_query_free(struct stun_query *q);
 /* Replaces the list (resolved addresses). Answers of servers that stay are kept. */
 void stun_query_set_servers(struct stun_query *q, const struct ip_ep *servers, size_t n);
-/* Asks every server whose answer is older than max_age (0 = 25 s) and that is not being asked. */
+/*
+ * Asks every server whose answer is older than max_age (0 = 25 s) and that is not being asked. One
+ * that fails is asked again by itself, after 5 s and then ever later, a minute at most: what kept
+ * its answers away may end without any other sign.
+ */
 void stun_query_start(struct stun_query *q, ln_time now, ln_time max_age);
 /* 0 when the datagram answered one of our requests, LN_E_NOTFOUND otherwise. */
 int stun_query_input(struct stun_query *q, ln_time now, const struct ip_ep *from, struct slice pkt);

@@ -113,6 +113,37 @@ static void retransmits_and_gives_up(void **state)
 	assert_true(stun_query_deadline(q) == 5 * LN_SEC);
 	assert_true(poll_one(q, 5 * LN_SEC, &out));
 	assert_int_equal(out.kind, STUN_QUERY_GAVE_UP);
+	stun_query_free(q);
+}
+
+/* Nobody else would notice that a silent server can be reached again. */
+static void asks_the_silent_again(void **state)
+{
+	static const ln_time waits[] = { 5, 10, 20, 40, 60, 60 };
+	struct ip_ep server = ep("198.51.100.10:3478");
+	struct stun_query_out out = { 0 };
+	uint8_t buf[256];
+	ln_time now = 0;
+	struct stun_query *q = stun_query_new(&rng);
+	stun_query_set_servers(q, &server, 1);
+	stun_query_start(q, now, 0);
+	for (size_t i = 0; i < LN_COUNT(waits); i++) {
+		unsigned sent = 0;
+		do {
+			now = stun_query_deadline(q);
+			assert_true(poll_one(q, now, &out));
+			sent += out.kind == STUN_QUERY_SEND;
+		} while (out.kind != STUN_QUERY_GAVE_UP);
+		assert_int_equal(sent, 4);
+		assert_in_range(stun_query_deadline(q) - now, waits[i] * LN_SEC,
+				waits[i] * LN_SEC * 6 / 5);
+	}
+	now = stun_query_deadline(q);
+	assert_true(poll_one(q, now, &out));
+	struct slice a = answer(out.data, STUN_SUCCESS, "203.0.113.7:40001", buf);
+	assert_int_equal(stun_query_input(q, now, &server, a), 0);
+	assert_true(poll_one(q, now, &out));
+	assert_int_equal(out.kind, STUN_QUERY_MAPPED);
 	assert_true(stun_query_deadline(q) == LN_TIME_NEVER);
 	stun_query_free(q);
 }
@@ -158,6 +189,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(asks_and_caches),
 		cmocka_unit_test(retransmits_and_gives_up),
+		cmocka_unit_test(asks_the_silent_again),
 		cmocka_unit_test(refuses_damage),
 		cmocka_unit_test(list_limit),
 	};
