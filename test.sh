@@ -10,7 +10,7 @@ all | quick) ;;
 	cat <<EOF
 Usage: ./test.sh [all|quick]
 
-  all    lint, unit, vectors, fuzzing, simulation, namespaces, interop (needs root; up to 30 minutes)
+  all    lint, unit, vectors, fuzzing, simulation, namespaces, interop (needs root; about 35 minutes)
   quick  lint, unit, vectors, fuzz replay (no root, no namespaces; under two minutes once built)
 
 NETBIRD_BIN and NETBIRD_SERVER_BIN name NetBird's agent and combined server: tests with them are
