@@ -388,6 +388,7 @@ void ice_agent_pulse(const struct ice_agent *a, struct ice_pulse *ret)
 	const struct ice_pair *p = &a->pairs[a->selected];
 	ret->asked_at = p->awaiting ? p->asked_at : 0;
 	ret->answered_at = p->last_answered;
+	ret->next_at = ln_time_min(p->next_check, p->trigger_at);
 	ret->rtt = LN_MAX(p->rtt, p->quality.rtt);
 }
 

@@ -153,10 +153,20 @@ bool ice_agent_has_choice(const struct ice_agent *a); /* there is more than one 
  * the one after it is not taken early. Nothing while an answer is awaited, or without a pair.
  */
 void ice_agent_ask(struct ice_agent *a, ln_time now);
+/*
+ * Nothing is sent to the peer: a connected agent checks the selected pair every ICE_REST only, at
+ * whole seconds, so that the checks of many agents leave together. An unanswered check is repeated
+ * as ever, and silence counts from it. It ends with false, with ice_agent_ask(), and with the pair.
+ * true does nothing while an answer is awaited or a nomination is under way.
+ */
+#define ICE_REST (20 * LN_SEC)
+void ice_agent_rest(struct ice_agent *a, ln_time now, bool rest);
+bool ice_agent_rests(const struct ice_agent *a);
 
 struct ice_pulse {           /* of the selected pair; all 0 without one */
 	ln_time asked_at;    /* the first check without an answer; 0 all are answered */
 	ln_time answered_at; /* the last answer to a check of ours */
+	ln_time next_at;     /* the next check that is planned */
 	ln_time rtt;         /* 0 unknown */
 };
 

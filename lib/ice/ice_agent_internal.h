@@ -56,6 +56,7 @@ struct ice_agent {
 	size_t compared;     /* with the selected pair; ICE_NONE */
 	ln_time alt_at;      /* the next check of another pair; NEVER before a pair is selected */
 	unsigned nalt;
+	bool rest;      /* see ice_agent_rest() */
 	bool postponed; /* the selected pair's check, for the sake of another pair */
 	ln_time nominated_at;
 	ln_time next_nomination; /* when the best pair's acceptance wait ends; NEVER */
@@ -94,8 +95,12 @@ void ice_agent_pair_info(const struct ice_agent *a, const struct ice_pair *p,
 void ice_input_note_request(struct ice_agent *a, ln_time now, const struct ip_ep *from,
 			    const char *cid, bool nominate);
 
+/* ice_schedule.c: when the selected pair has its next regular check after one at this time. */
+ln_time ice_agent_slot_after(const struct ice_agent *a, ln_time at);
+
 /* ice_alt.c */
 void ice_alt_start(struct ice_agent *a, ln_time now); /* a pair was selected */
+void ice_alt_wake(struct ice_agent *a, ln_time now);  /* the agent rested, and no longer does */
 /* The other side has checked another pair than the selected one. */
 void ice_alt_heard(struct ice_agent *a, ln_time now);
 /* Whether the selected pair's check makes way now for one of another pair, which is triggered. */

@@ -7,6 +7,7 @@
 /* So often a check goes to another pair; the two sides use different places of the rhythm. */
 #define ALT_EVERY (10 * LN_SEC)
 #define ALT_APART (4 * LN_SEC)
+#define ALT_EVERY_RESTING (2 * LN_MINUTE)
 /* The same while one pair is being compared with the selected one. */
 #define ALT_EVERY_COMPARED (7 * LN_SEC / 2)
 #define ALT_APART_COMPARED (3 * LN_SEC / 2)
@@ -27,6 +28,12 @@ void ice_alt_start(struct ice_agent *a, ln_time now)
 {
 	if (a->alt_at == LN_TIME_NEVER)
 		a->alt_at = now + (a->controlling ? ALT_EVERY / 2 : ALT_EVERY);
+}
+
+void ice_alt_wake(struct ice_agent *a, ln_time now)
+{
+	if (a->alt_at != LN_TIME_NEVER)
+		a->alt_at = ln_time_min(a->alt_at, now + ALT_EVERY);
 }
 
 void ice_alt_heard(struct ice_agent *a, ln_time now)
@@ -70,7 +77,9 @@ bool ice_alt_take(struct ice_agent *a, ln_time now)
 	/* A lost check is repeated first, unless its loss is why another pair is looked at. */
 	if (a->pairs[a->selected].awaiting && !comparing(a))
 		return false;
-	a->alt_at = now + (comparing(a) ? ALT_EVERY_COMPARED : ALT_EVERY);
+	a->alt_at = now + (comparing(a) ? ALT_EVERY_COMPARED
+			   : a->rest    ? ALT_EVERY_RESTING
+					: ALT_EVERY);
 	size_t i = choose(a, now);
 	if (i == ICE_NONE)
 		return false;

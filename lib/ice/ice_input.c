@@ -26,7 +26,7 @@ static void trigger(struct ice_agent *a, ln_time now, size_t i)
 	if (selected && p->ahead)
 		return;
 	if (selected)
-		gap = a->conf.keepalive / 2;
+		gap = (a->rest ? ICE_REST : a->conf.keepalive) / 2;
 	else if (p->succeeded)
 		gap = TRIGGER_GAP_PROVEN;
 	ln_time at = p->sent != 0 ? p->sent_at + gap : now;
@@ -35,7 +35,7 @@ static void trigger(struct ice_agent *a, ln_time now, size_t i)
 	/* The pair was heard this moment; that is as good as a check of ours. */
 	if (selected && (a->postponed || ice_alt_take(a, now))) {
 		a->postponed = false;
-		p->next_check = p->slot_at = now + a->conf.keepalive;
+		p->next_check = p->slot_at = ice_agent_slot_after(a, now);
 		return;
 	}
 	p->trigger_at = LN_MAX(at, now);
@@ -166,7 +166,7 @@ static void answered(struct ice_agent *a, ln_time now, size_t i, struct ice_pend
 		p->mapped = (struct ip_ep){ 0 };
 	if (a->selected == i) {
 		if (!p->ahead)
-			p->slot_at = t->at + a->conf.keepalive;
+			p->slot_at = ice_agent_slot_after(a, t->at);
 		p->next_check = LN_MAX(p->slot_at, now);
 	}
 	if (a->controlling && t->nominate && a->state == ICE_CHECKING)

@@ -15,6 +15,8 @@
 #define PROVEN_INTERVAL LN_SEC
 /* An unanswered keepalive is repeated, so that 6 s of silence mean more than three losses. */
 #define KEEPALIVE_RETRY (500 * LN_MSEC)
+/* Of resting agents the checks of so long leave together. */
+#define REST_GRAIN LN_SEC
 
 /* From when on fewer than n checks lie in the last second. */
 static ln_time budget_from(const struct ice_agent *a, unsigned n)
@@ -118,7 +120,7 @@ static void send_check(struct ice_agent *a, ln_time now, size_t i, struct mslice
 	count_check(a, i);
 	/* When the next regular one was taken early, the average stays what it is. */
 	if (a->state == ICE_CONNECTED && i == a->selected && !p->awaiting) {
-		p->slot_at = (p->early ? p->slot_at : now) + a->conf.keepalive;
+		p->slot_at = ice_agent_slot_after(a, p->early ? p->slot_at : now);
 		p->ahead = p->early;
 	}
 	p->early = false;
@@ -177,11 +179,55 @@ void ice_agent_hurry(struct ice_agent *a, ln_time now)
 	}
 }
 
+/* --- rest --------------------------------------------------------------------------------------*/
+
+static ln_time rest_slot(ln_time at)
+{
+	return (at / REST_GRAIN + 1) * REST_GRAIN;
+}
+
+ln_time ice_agent_slot_after(const struct ice_agent *a, ln_time at)
+{
+	return a->rest ? rest_slot(at + ICE_REST - REST_GRAIN) : at + a->conf.keepalive;
+}
+
+static void wake(struct ice_agent *a, ln_time now)
+{
+	struct ice_pair *p = &a->pairs[a->selected];
+	a->rest = false;
+	ice_alt_wake(a, now);
+	if (p->awaiting)
+		return;
+	p->slot_at = p->next_check = LN_MAX(p->sent_at + a->conf.keepalive, now);
+}
+
+void ice_agent_rest(struct ice_agent *a, ln_time now, bool rest)
+{
+	if (a->rest == rest || a->state != ICE_CONNECTED)
+		return;
+	if (!rest) {
+		wake(a, now);
+		return;
+	}
+	struct ice_pair *p = &a->pairs[a->selected];
+	if (p->awaiting || p->early || p->ahead || a->nominee != ICE_NONE)
+		return;
+	a->rest = true;
+	/* Agents that come to rest together do not stay together. */
+	p->slot_at = p->next_check = rest_slot(now + (ln_time)rng_below64(&a->rng, ICE_REST));
+}
+
+bool ice_agent_rests(const struct ice_agent *a)
+{
+	return a->rest;
+}
+
 void ice_agent_ask(struct ice_agent *a, ln_time now)
 {
 	if (a->state != ICE_CONNECTED || a->selected == ICE_NONE)
 		return;
 	struct ice_pair *p = &a->pairs[a->selected];
+	ice_agent_rest(a, now, false);
 	if (p->awaiting || p->early || p->slot_at - now > a->conf.keepalive)
 		return;
 	p->early = p->slot_at > now;

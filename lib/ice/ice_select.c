@@ -16,7 +16,7 @@ void ice_select_pair(struct ice_agent *a, ln_time now, size_t i)
 	a->tell_selected = true;
 	a->linger = 0;
 	a->nominee = a->compared = ICE_NONE;
-	a->postponed = false;
+	a->postponed = a->rest = false;
 	ice_alt_start(a, now);
 	a->next_nomination = LN_TIME_NEVER;
 	p->next_check = p->slot_at = now + a->conf.keepalive;

@@ -9,9 +9,17 @@
 /* WireGuard answers what it gets within 10 s, if need be with an empty packet: three looks in a row
  * at which we have sent and nothing has come mean that it does not arrive. */
 #define PEER_DATA_STALLS 3
+/* Where checks are lost as well it may be chance. */
+#define PEER_DATA_STALLS_LOSSY 6
 /* For so long no direct path is negotiated then, doubled each time. */
 #define PEER_DATA_REFUSE_FIRST (5 * LN_MINUTE)
 #define PEER_DATA_REFUSE_MOST LN_HOUR
+/* Between two looks: a handshake and keepalives are no traffic; of what stays without an answer
+ * only the keepalives. */
+#define PEER_DATA_QUIET 320
+#define PEER_DATA_QUIET_UNANSWERED 64
+/* After so many looks without traffic the direct path is checked seldom. */
+#define PEER_DATA_QUIETS 4
 
 /* --- handshakes -------------------------------------------------------------------------------*/
 
@@ -74,21 +82,53 @@ void peer_data_refuse_direct(struct peer_conn *p, ln_time now)
 	peer_guard_reset(p, now, d->refuse_for);
 }
 
+static bool peer_data_lossy(const struct peer_conn *p)
+{
+	struct ice_report r;
+	ice_agent_report(p->ice, &r);
+	return peer_quality_doubtful(&r.quality);
+}
+
+/*
+ * Who sends nothing loses nothing: a path without traffic is checked seldom. The first packets that
+ * stay without an answer end that, see peer_doubt.c; so only where there is a second way, which the
+ * device can send on at the same time, to an agent that does likewise.
+ */
+static void peer_data_rest(struct peer_conn *p, ln_time now, bool quiet)
+{
+	struct peer_data *d = &p->data;
+	d->quiet = quiet ? d->quiet + 1 : 0;
+	if (ice_agent_rests(p->ice)) {
+		if (d->quiet == 0)
+			peer_doubt_ask(p, now);
+		return;
+	}
+	if (d->quiet >= PEER_DATA_QUIETS && !p->conf.one_way && p->remote_level != 0 &&
+	    !peer_data_lossy(p))
+		ice_agent_rest(p->ice, now, true);
+}
+
 static void peer_data_look(struct peer_conn *p, ln_time now, const struct peer_wg_stats *s)
 {
 	struct peer_data *d = &p->data;
 	peer_probe_traffic(p, now, s->tx_bytes + s->rx_bytes);
 	bool sent = s->tx_bytes > d->tx, received = s->rx_bytes != d->rx;
+	uint64_t bytes = s->tx_bytes - d->tx + s->rx_bytes - d->rx;
+	uint64_t bound = received ? PEER_DATA_QUIET : PEER_DATA_QUIET_UNANSWERED;
 	d->tx = s->tx_bytes;
 	d->rx = s->rx_bytes;
-	if (!d->known || received || !sent)
+	/* A path that was hardly asked is asked first, before its silence counts. */
+	bool rested = ice_agent_rests(p->ice);
+	peer_data_rest(p, now, d->known && bytes <= bound);
+	if (!d->known || received || !sent || rested)
 		d->stalls = 0;
 	else
 		d->stalls++;
 	d->known = true;
 	if (received && now - p->selected_at > PEER_DATA_REFUSE_FIRST)
 		d->refuse_for = 0;
-	if (d->stalls < PEER_DATA_STALLS)
+	if (d->stalls < PEER_DATA_STALLS ||
+	    (d->stalls < PEER_DATA_STALLS_LOSSY && peer_data_lossy(p)))
 		return;
 	d->stalls = 0;
 	peer_data_refuse_direct(p, now);
@@ -129,6 +169,8 @@ void peer_data_run(struct peer_conn *p, ln_time now)
 	if (!peer_data_judges(p)) {
 		d->look_at = LN_TIME_NEVER;
 		d->known = false;
+		if (p->ice != NULL)
+			ice_agent_rest(p->ice, now, false);
 		return;
 	}
 	if (now >= d->look_at) {

@@ -69,6 +69,13 @@ void peer_doubt_run(struct peer_conn *p, ln_time now)
 	peer_doubt_set(d, both, peer_doubt_after(d, pulse.rtt));
 }
 
+void peer_doubt_ask(struct peer_conn *p, ln_time now)
+{
+	ice_agent_ask(p->ice, now);
+	/* The check may be one that was planned for much later. */
+	p->relay.look_at = now;
+}
+
 enum peer_doubt_verdict peer_doubt_hint(struct peer_conn *p, ln_time now)
 {
 	struct peer_doubt *d = &p->doubt;
@@ -86,14 +93,14 @@ enum peer_doubt_verdict peer_doubt_hint(struct peer_conn *p, ln_time now)
 	if (d->both || now - pulse.answered_at < PEER_DOUBT_FRESH)
 		return PEER_DOUBT_WAIT;
 	d->hinted_at = now;
-	ice_agent_ask(p->ice, now);
+	peer_doubt_ask(p, now);
 	return PEER_DOUBT_BEGUN;
 }
 
 void peer_conn_doubt(struct peer_conn *p, ln_time now)
 {
 	if (peer_doubt_possible(p))
-		ice_agent_ask(p->ice, now);
+		peer_doubt_ask(p, now);
 }
 
 bool peer_doubt_take(struct peer_conn *p, struct peer_out *out)

@@ -73,6 +73,7 @@ struct peer_data { /* whether packets pass on the direct path */
 	bool known; /* the counters below are of this path */
 	uint64_t tx, rx;
 	unsigned stalls;
+	unsigned quiet;        /* looks in a row without traffic */
 	ln_time refused_until; /* no direct path before; 0 */
 	ln_time refuse_for;    /* the last time */
 };
@@ -253,6 +254,7 @@ enum peer_doubt_verdict {
 	PEER_DOUBT_LEAVE  /* the other side has left the path */
 };
 enum peer_doubt_verdict peer_doubt_hint(struct peer_conn *p, ln_time now);
+void peer_doubt_ask(struct peer_conn *p, ln_time now); /* the direct path, which there is */
 bool peer_doubt_take(struct peer_conn *p, struct peer_out *out);
 /* WireGuard has lost what it was told. */
 void peer_doubt_forget(struct peer_conn *p);

@@ -287,6 +287,7 @@ void peer_quality_pair_changed(struct peer_conn *p, ln_time now)
 {
 	p->quality.pair_changes++;
 	p->quality.pair_changed_at = now;
+	p->data.stalls = 0;
 	/* The silence was that of the old one. */
 	if (p->relay.covers && !p->relay.chosen)
 		p->relay.covers_until = now;

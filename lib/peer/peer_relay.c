@@ -390,7 +390,7 @@ void peer_relay_run(struct peer_conn *p, ln_time now)
 	ice_agent_pulse(p->ice, &pulse);
 	ln_time heard = LN_MAX(pulse.answered_at, p->selected_at);
 	if (!r->covers) {
-		ln_time asked = pulse.asked_at != 0 ? pulse.asked_at : now;
+		ln_time asked = pulse.asked_at != 0 ? pulse.asked_at : LN_MAX(pulse.next_at, now);
 		ln_time due = LN_MAX(heard + p->conf.silent_after, asked + PEER_RELAY_ASKED);
 		if (now >= due)
 			peer_relay_cover(p, now);

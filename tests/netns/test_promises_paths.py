@@ -80,6 +80,30 @@ def test_23_35_and_37_the_relay_carries_at_once(lab, server):
     b.wait_direct(a.host.name, timeout=60)
 
 
+def test_a_path_at_rest_is_asked_seldom_and_left_at_once(lab, server):
+    """After a minute without traffic few checks pass; when UDP has died meanwhile, the first packets find out."""
+    hosts = [lab.site(name) for name in "ab"]
+    a, b = join(server, hosts)
+    assert a.ping(b.wait_address(), count=5).returncode == 0
+    direct(a, b)
+    hosts[0].router.nft("table inet promise { counter stun { }; chain f { type filter hook forward priority 0; "
+                        "udp length > 28 @th,96,32 0x2112a442 counter name stun; }; }")
+    before = counter(hosts[0].router, "stun")
+    time.sleep(4)
+    assert counter(hosts[0].router, "stun") - before >= 4  # the rule does know checks: four pass in two seconds
+    time.sleep(31)
+    before = counter(hosts[0].router, "stun")
+    time.sleep(25)
+    assert counter(hosts[0].router, "stun") - before <= 12  # two checks of each side, their answers, and a few for the router
+    for host in hosts:
+        host.router.nft("table inet died { chain f { type filter hook forward priority 0; meta l4proto udp drop; }; }")
+    said = a.host.run("ping", "-n", "-c", "12", "-i", "0.25", "-W", "1", b.address(), check=False).stdout
+    answered = [int(n) for n in re.findall(r"icmp_seq=(\d+)", said)]
+    assert answered and answered[0] <= 4 and len(answered) >= 8, said
+    for agent, other in ((a, b), (b, a)):
+        wait_until(lambda: (agent.peer(other.host.name) or {})["connectionType"] == "Relayed", 5, "the relay to carry")  # noqa: B023
+
+
 def test_51_and_52_one_port_is_all_it_takes(lab, server):
     """One UDP socket each for STUN, ICE and WireGuard; with only that port let in, the way is direct."""
     hosts = [lab.site("a", "none"), lab.site("b")]

@@ -1,5 +1,6 @@
 /* Two machines with IPv4 and IPv6 between them, of which one turns bad: it is left once, for good.
  */
+#include "tests/sim/sim_agent.h"
 #include "tests/sim/sim_scenario.h"
 #include "tests/sim/sim_world.h"
 
@@ -8,7 +9,7 @@
 static const struct sim_link good = { .delay_min = 5 * LN_MSEC, .delay_max = 8 * LN_MSEC };
 
 struct seen { /* of one side */
-	const struct sim_peer *p;
+	struct sim_peer *p;
 	struct peer_info info;
 	unsigned pairs[60], paths[60]; /* of the last minute, a ring */
 	unsigned at;
@@ -27,13 +28,29 @@ static void look(struct seen *v, struct sim_result *r)
 	v->paths[at] = v->info.path_changes;
 }
 
-static void live(struct sim_world *w, struct seen v[2], unsigned seconds, struct sim_result *r)
+static void pass(struct sim_world *w, struct seen v[2], unsigned seconds, bool pings,
+		 struct sim_result *r)
 {
 	for (unsigned s = 0; s < seconds && r->why[0] == '\0'; s++) {
+		if (pings) {
+			sim_agent_ping(v[0].p);
+			sim_agent_ping(v[1].p);
+		}
 		sim_world_run(w, LN_SEC);
 		look(&v[0], r);
 		look(&v[1], r);
 	}
+}
+
+/* With a ping a second: how good a path without traffic is, nobody needs to know. */
+static void live(struct sim_world *w, struct seen v[2], unsigned seconds, struct sim_result *r)
+{
+	pass(w, v, seconds, true, r);
+}
+
+static void rest(struct sim_world *w, struct seen v[2], unsigned seconds, struct sim_result *r)
+{
+	pass(w, v, seconds, false, r);
 }
 
 static int family(const struct seen *v)
@@ -75,8 +92,12 @@ static void one_turns_bad(uint64_t seed, struct sim_result *r)
 	sim_state(r, used != 0 && used == family(&v[1]), "quality: %d and %d in use", used,
 		  family(&v[1]));
 	sim_state(r, v[0].info.pair_changes == 0, "quality: a change without a reason");
+	if (seed % 3 == 0) /* nothing was sent for a while when it happens */
+		rest(&w, v, 60, r);
 	struct sim_link bad = worse(&w, seed);
 	*(used == 6 ? &w.net.link6 : &w.net.link) = bad;
+	if (seed % 3 == 0)
+		rest(&w, v, 60, r);
 	live(&w, v, SOON, r);
 	sim_state(r, family(&v[0]) != used && family(&v[1]) != used,
 		  "quality: still %d and %d, loss %u, delay %ld ms: %s", family(&v[0]),

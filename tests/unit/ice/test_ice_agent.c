@@ -432,6 +432,75 @@ static void keepalive_and_silence(void **state)
 	ice_agent_free(a);
 }
 
+/* Without traffic the pair is checked at whole seconds, 20 s apart, and silence is noticed as fast.
+ */
+static void rest_and_silence(void **state)
+{
+	struct stun_msg m;
+	struct ice_out out;
+	struct ice_agent *a = connected(LN_MSEC);
+	ice_agent_rest(a, LN_MSEC, true);
+	assert_true(ice_agent_rests(a));
+	ln_time at = ice_agent_deadline(a);
+	assert_in_range(at, LN_SEC, 21 * LN_SEC);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(at % LN_SEC, 0);
+		want_nothing(a, at - 1);
+		(void)want_message(a, at, STUN_REQUEST, &m);
+		assert_int_equal(answer(a, at + 7 * LN_MSEC, &m, PEER, HOST), 0);
+		assert_int_equal(ice_agent_deadline(a) - at, ICE_REST);
+		at += ICE_REST;
+	}
+	/* The other side's check, half an interval after ours, is returned; the next is counted
+	 * from there. */
+	ln_time heard = at - 9 * LN_SEC;
+	assert_int_equal(ask(a, heard, PEER, true, false), 0);
+	(void)want_message(a, heard, STUN_SUCCESS, &m);
+	(void)want_message(a, heard, STUN_REQUEST, &m);
+	assert_int_equal(answer(a, heard, &m, PEER, HOST), 0);
+	/* Now nothing is answered any more. */
+	at = ice_agent_deadline(a);
+	assert_int_equal(at, heard + ICE_REST);
+	for (ln_time now = at;; now = ice_agent_deadline(a)) {
+		assert_true(poll_one(a, now, &out));
+		if (out.kind == ICE_OUT_DISCONNECTED) {
+			assert_int_equal(now, at + 4 * LN_SEC);
+			break;
+		}
+		assert_int_equal((now - at) % (500 * LN_MSEC), 0);
+	}
+	ice_agent_free(a);
+}
+
+static void rest_ends(void **state)
+{
+	struct stun_msg m;
+	for (int asked = 0; asked < 2; asked++) {
+		struct ice_agent *a = connected(LN_MSEC);
+		ice_agent_rest(a, LN_MSEC, true);
+		ln_time now = ice_agent_deadline(a) - LN_SEC / 2;
+		if (now < 3 * LN_SEC) { /* not long after the last check: a full rest later */
+			now += LN_SEC / 2;
+			(void)want_message(a, now, STUN_REQUEST, &m);
+			assert_int_equal(answer(a, now, &m, PEER, HOST), 0);
+			now += 10 * LN_SEC;
+		}
+		if (asked)
+			ice_agent_ask(a, now);
+		else
+			ice_agent_rest(a, now, false);
+		assert_false(ice_agent_rests(a));
+		(void)want_message(a, now, STUN_REQUEST, &m);
+		assert_int_equal(answer(a, now, &m, PEER, HOST), 0);
+		assert_int_equal(ice_agent_deadline(a), now + 2 * LN_SEC);
+		/* Not while an answer is awaited. */
+		(void)want_message(a, now + 2 * LN_SEC, STUN_REQUEST, &m);
+		ice_agent_rest(a, now + 2 * LN_SEC, true);
+		assert_false(ice_agent_rests(a));
+		ice_agent_free(a);
+	}
+}
+
 /* Spec 3.11 no. 6 and 7: a check that is faster than the offer is answered at once, and when the
  * credentials come its source is checked first; after 15 s it is forgotten. */
 static void early_checks(void **state)
@@ -831,6 +900,8 @@ int main(void)
 		cmocka_unit_test(controlled_triggers_and_selects),
 		cmocka_unit_test(controlled_follows_better),
 		cmocka_unit_test(keepalive_and_silence),
+		cmocka_unit_test(rest_and_silence),
+		cmocka_unit_test(rest_ends),
 		cmocka_unit_test(early_checks),
 		cmocka_unit_test(without_pair_ids),
 		cmocka_unit_test(refuses),

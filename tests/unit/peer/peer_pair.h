@@ -59,6 +59,7 @@ struct pair {
 	ln_time now;
 	struct pair_side side[2]; /* 0 is the controller */
 	unsigned lose_every;      /* check of each side; 0 none */
+	bool busy;                /* packets pass all the time, both ways */
 };
 
 static uint64_t pair_seed;
@@ -246,6 +247,8 @@ static inline void pair_drain(struct pair *w, int i)
 			break;
 		case PEER_OUT_STATS:
 			s->stats++;
+			s->wg.tx_bytes += w->busy ? 5000 : 0;
+			s->wg.rx_bytes += w->busy ? 5000 : 0;
 			peer_conn_wg_stats(s->conn, w->now, &s->wg);
 			break;
 		case PEER_OUT_RELAY_OPEN:

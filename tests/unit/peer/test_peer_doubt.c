@@ -205,13 +205,121 @@ static void test_unmodified(void **state)
 	pair_fini(&w);
 }
 
+/* --- rest --------------------------------------------------------------------------------------*/
+
+/* Handshakes go on, as with every idle peer. */
+static void rest_for(ln_time seconds)
+{
+	for (; seconds > 0; seconds -= 10) {
+		for (int i = 0; i < 2; i++)
+			w.side[i].wg.last_handshake = w.now;
+		pair_run(&w, w.now + 10 * LN_SEC);
+	}
+}
+
+/* As many bytes as a ping a second would make. */
+static void traffic(ln_time seconds)
+{
+	for (; seconds > 0; seconds--) {
+		for (int i = 0; i < 2; i++) {
+			w.side[i].wg.tx_bytes += 128;
+			w.side[i].wg.rx_bytes += 128;
+			w.side[i].wg.last_handshake = w.now;
+		}
+		pair_run(&w, w.now + LN_SEC);
+	}
+}
+
+/* Without traffic the path is checked every 20 s, with little as every 2 s. */
+static void test_rest(void **state)
+{
+	(void)state;
+	start(false, false);
+	rest_for(60);
+	unsigned before = checks(0) + checks(1);
+	rest_for(200);
+	assert_in_range(checks(0) + checks(1) - before, 20, 24);
+	assert_int_equal(path(0), PEER_PATH_DIRECT);
+	assert_int_equal(path(1), PEER_PATH_DIRECT);
+	before = checks(0) + checks(1);
+	traffic(200);
+	assert_in_range(checks(0) + checks(1) - before, 180, 210);
+	/* A handshake and keepalives are no traffic. */
+	rest_for(30);
+	before = checks(0) + checks(1);
+	for (int i = 0; i < 8; i++) {
+		w.side[i % 2].wg.tx_bytes += 32;
+		w.side[!(i % 2)].wg.rx_bytes += 32;
+		if (i % 4 == 3) {
+			w.side[0].wg.tx_bytes += 148;
+			w.side[0].wg.rx_bytes += 92;
+			w.side[1].wg.tx_bytes += 92;
+			w.side[1].wg.rx_bytes += 148;
+		}
+		rest_for(20);
+	}
+	assert_in_range(checks(0) + checks(1) - before, 16, 20);
+	/* But one without an answer is. */
+	w.side[0].wg.tx_bytes += 148;
+	rest_for(10);
+	before = checks(0);
+	rest_for(10);
+	assert_in_range(checks(0) - before, 4, 6);
+	pair_fini(&w);
+}
+
+/* The first packets after a rest find out at once that the path has died meanwhile. */
+static void test_dead_after_rest(void **state)
+{
+	(void)state;
+	for (int late = 0; late < 20; late++) {
+		start(false, false);
+		rest_for(60);
+		pair_run(&w, w.now + late * LN_SEC);
+		deaf(true);
+		pair_run(&w, w.now + 300 * LN_MSEC);
+		ln_time told = w.now;
+		if (path(0) == PEER_PATH_DIRECT && !both(0)) {
+			peer_conn_doubt(w.side[0].conn, w.now);
+			pair_run(&w, told + 60 * LN_MSEC);
+			assert_true(both(0));
+		}
+		(void)peer_conn_relayed(w.side[1].conn, w.now);
+		pair_settle(&w);
+		assert_true(both(1));
+		pair_run(&w, told + 3 * LN_SEC);
+		for (int i = 0; i < 2; i++)
+			assert_int_equal(path(i), PEER_PATH_RELAY);
+		deaf(false);
+		pair_run(&w, w.now + 3 * LN_SEC);
+		assert_int_equal(path(0), PEER_PATH_DIRECT);
+		pair_fini(&w);
+	}
+}
+
+/* Others are not known to notice, and the kernel's WireGuard does not say that it has doubts. */
+static void test_no_rest(void **state)
+{
+	(void)state;
+	for (int unmodified = 0; unmodified < 2; unmodified++) {
+		start(!unmodified, unmodified);
+		rest_for(60);
+		unsigned before = checks(0);
+		rest_for(200);
+		assert_in_range(checks(0) - before, 90, 210);
+		pair_fini(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dead_path),     cmocka_unit_test(test_short_doubt),
-		cmocka_unit_test(test_one_way_flow),  cmocka_unit_test(test_hint),
-		cmocka_unit_test(test_rare_hints),    cmocka_unit_test(test_one_endpoint),
-		cmocka_unit_test(test_no_second_way), cmocka_unit_test(test_unmodified),
+		cmocka_unit_test(test_dead_path),    cmocka_unit_test(test_short_doubt),
+		cmocka_unit_test(test_rest),         cmocka_unit_test(test_dead_after_rest),
+		cmocka_unit_test(test_no_rest),      cmocka_unit_test(test_one_way_flow),
+		cmocka_unit_test(test_hint),         cmocka_unit_test(test_rare_hints),
+		cmocka_unit_test(test_one_endpoint), cmocka_unit_test(test_no_second_way),
+		cmocka_unit_test(test_unmodified),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

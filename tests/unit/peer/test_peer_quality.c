@@ -273,6 +273,7 @@ static void relay_for_a_lossy_path(void **state)
 	(void)state;
 	struct pair w;
 	start(&w, false);
+	w.busy = true;
 	assert_int_equal(path(&w, 0), PEER_PATH_DIRECT);
 	keep_sessions(&w, w.now + 120 * LN_SEC);
 	struct peer_info before, after;
@@ -315,6 +316,7 @@ static void word_grows_old(void **state)
 	(void)state;
 	struct pair w;
 	start(&w, false);
+	w.busy = true;
 	keep_sessions(&w, w.now + 120 * LN_SEC);
 	w.lose_every = 3;
 	while (path(&w, 1) == PEER_PATH_DIRECT)
