@@ -82,6 +82,8 @@ def connect(agents, server, key):
     a, b = agents
     assert a.ping(b.wait_address(), count=5).returncode == 0
     a.wait_direct(b.host.name)
+    # Without traffic a way is at rest, and nobody asks how good it is.
+    a.host.start("ping", "-i", "0.4", b.address(), log="traffic.log")
     wait_until(lambda: measured(a, b), 40, "both links to be measured", every=0.5)
     wait_until(lambda: measured(b, a), 40, "both links to be measured by the other side", every=0.5)
     return ways(a, b)[1]
