@@ -155,11 +155,12 @@ bool ice_agent_has_choice(const struct ice_agent *a); /* there is more than one 
 void ice_agent_ask(struct ice_agent *a, ln_time now);
 /*
  * Nothing is sent to the peer: a connected agent checks the selected pair every ICE_REST only, at
- * whole seconds, so that the checks of many agents leave together. An unanswered check is repeated
- * as ever, and silence counts from it. It ends with false, with ice_agent_ask(), and with the pair.
- * true does nothing while an answer is awaited or a nomination is under way.
+ * whole seconds, so that the checks of many agents leave together, and not at all while the other
+ * side does. An unanswered check is repeated as ever, and silence counts from it. It ends with
+ * false, with ice_agent_ask(), and with the pair. true does nothing while an answer is awaited or a
+ * nomination is under way.
  */
-#define ICE_REST (20 * LN_SEC)
+#define ICE_REST (25 * LN_SEC)
 void ice_agent_rest(struct ice_agent *a, ln_time now, bool rest);
 bool ice_agent_rests(const struct ice_agent *a);
 

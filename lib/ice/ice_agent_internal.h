@@ -97,6 +97,7 @@ void ice_input_note_request(struct ice_agent *a, ln_time now, const struct ip_ep
 
 /* ice_schedule.c: when the selected pair has its next regular check after one at this time. */
 ln_time ice_agent_slot_after(const struct ice_agent *a, ln_time at);
+void ice_agent_rest_heard(struct ice_agent *a, ln_time now); /* the other side's, of one at rest */
 
 /* ice_alt.c */
 void ice_alt_start(struct ice_agent *a, ln_time now); /* a pair was selected */

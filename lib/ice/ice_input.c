@@ -25,8 +25,13 @@ static void trigger(struct ice_agent *a, ln_time now, size_t i)
 	/* The next regular check was taken early: there is no other before its time. */
 	if (selected && p->ahead)
 		return;
+	/* One side's checks are enough for both; it may be the other one that stops. */
+	if (selected && a->rest) {
+		ice_agent_rest_heard(a, now);
+		return;
+	}
 	if (selected)
-		gap = (a->rest ? ICE_REST : a->conf.keepalive) / 2;
+		gap = a->conf.keepalive / 2;
 	else if (p->succeeded)
 		gap = TRIGGER_GAP_PROVEN;
 	ln_time at = p->sent != 0 ? p->sent_at + gap : now;

@@ -17,6 +17,8 @@
 #define KEEPALIVE_RETRY (500 * LN_MSEC)
 /* Of resting agents the checks of so long leave together. */
 #define REST_GRAIN LN_SEC
+/* After a check of the other side its next one comes first. */
+#define REST_SLACK (3 * LN_SEC)
 
 /* From when on fewer than n checks lie in the last second. */
 static ln_time budget_from(const struct ice_agent *a, unsigned n)
@@ -189,6 +191,13 @@ static ln_time rest_slot(ln_time at)
 ln_time ice_agent_slot_after(const struct ice_agent *a, ln_time at)
 {
 	return a->rest ? rest_slot(at + ICE_REST - REST_GRAIN) : at + a->conf.keepalive;
+}
+
+void ice_agent_rest_heard(struct ice_agent *a, ln_time now)
+{
+	struct ice_pair *p = &a->pairs[a->selected];
+	if (!p->awaiting)
+		p->slot_at = p->next_check = rest_slot(now + ICE_REST + REST_SLACK);
 }
 
 static void wake(struct ice_agent *a, ln_time now)

@@ -6,6 +6,7 @@
 
 /* Looks at whole multiples of this, so that one reading of the device serves many peers. */
 #define PEER_DATA_LOOK (5 * LN_SEC)
+#define PEER_DATA_LOOK_RESTING (10 * LN_SEC)
 /* WireGuard answers what it gets within 10 s, if need be with an empty packet: three looks in a row
  * at which we have sent and nothing has come mean that it does not arrive. */
 #define PEER_DATA_STALLS 3
@@ -177,6 +178,8 @@ void peer_data_run(struct peer_conn *p, ln_time now)
 		p->stats_for_look = true;
 		p->want_stats = true;
 	}
-	if (now >= d->look_at || d->look_at == LN_TIME_NEVER)
-		d->look_at = (now / PEER_DATA_LOOK + 1) * PEER_DATA_LOOK;
+	if (now >= d->look_at || d->look_at == LN_TIME_NEVER) {
+		ln_time every = ice_agent_rests(p->ice) ? PEER_DATA_LOOK_RESTING : PEER_DATA_LOOK;
+		d->look_at = (now / every + 1) * every;
+	}
 }

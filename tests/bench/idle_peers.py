@@ -4,7 +4,7 @@
 Usage: idle_peers.py [--peers N] [--settle SECONDS] [--idle SECONDS]. N agents in one process
 (peer_crowd, from $LINNET_BUILD, a build folder with tests) answer offers, checks and handshakes of
 one real agent, which wants every connection. No packets pass then but checks and keepalives. One
-JSON line: processor time by thread, datagrams a second, memory. Programs from $LINNET_BIN.
+JSON line: processor time by thread, datagrams a second (after --settle the ways are at rest), memory. Programs from $LINNET_BIN.
 """
 import argparse
 import json
@@ -18,16 +18,15 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "netns"), str(
 
 from bench_servers import machine, used_by_others  # noqa: E402
 from lnlab import Lab, LinnetAgent, LinnetServer, programs_folder, wait_until  # noqa: E402
-from many_peers import TICKS, memory  # noqa: E402
+from many_peers import memory  # noqa: E402
 
 
 def threads(pid):
-    """Processor seconds by the threads' names."""
+    """Processor seconds by the threads' names; the scheduler counts nanoseconds, /proc/PID/stat ticks."""
     used = {}
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        words = (task / "stat").read_text().rsplit(")", 1)[1].split()
         name = (task / "comm").read_text().strip()
-        used[name] = used.get(name, 0) + (int(words[11]) + int(words[12])) / TICKS
+        used[name] = used.get(name, 0) + int((task / "schedstat").read_text().split()[0]) / 1e9
     return used
 
 
@@ -45,7 +44,7 @@ def connected(crowd):
 def main():
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--peers", type=int, default=1000)
-    words.add_argument("--settle", type=float, default=20)
+    words.add_argument("--settle", type=float, default=60)
     words.add_argument("--idle", type=float, default=30)
     given = words.parse_args()
     print(json.dumps(machine()), flush=True)
