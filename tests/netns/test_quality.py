@@ -30,6 +30,11 @@ class Wire:
         self.process.send(signal.SIGHUP)
 
 
+def near(nanoseconds, ms):
+    """The wires are processes, and late on a machine that is not its own; never early. Twice the way would not pass."""
+    return 0.95e6 * ms <= nanoseconds <= 1.7e6 * ms
+
+
 def ways(agent, other):
     """What status says of the links between the two, and which of them is in use."""
     found = {}
@@ -96,9 +101,9 @@ def test_slower_link_is_left(two):
     used = connect(agents, server, key)
     assert used == "left"
     for agent, other in (agents, agents[::-1]):
-        wait_until(lambda: ways(agent, other)[0]["right"]["latency"] == pytest.approx(80e6, rel=0.2), 40,
+        wait_until(lambda: near(ways(agent, other)[0]["right"]["latency"], 80), 40,
                    "the right link's 80 ms", every=0.5)
-        assert ways(agent, other)[0]["left"]["latency"] < 20e6
+        assert ways(agent, other)[0]["left"]["latency"] < 40e6
     ping = start_ping(a, b.address())
     wires["left"].set(delay_ms=150)
     print("left, changed after %.1f, %.1f s" % changed(agents, "left", 40))
@@ -106,8 +111,9 @@ def test_slower_link_is_left(two):
     sent, received = answered(ping)
     assert sent - received <= 4, (sent, received)  # those on their way
     peer = a.peer(b.host.name)
-    assert peer["latency"] == pytest.approx(80e6, rel=0.2)
-    assert re.search(r"P2P 10\.51\.0\.1:\d+ - 10\.51\.0\.2:\d+ \(in use\): 8\d(\.\d+)?ms", a.cli("status", "--detail").stdout)
+    assert near(peer["latency"], 80), peer
+    said = re.search(r"P2P 10\.51\.0\.1:\d+ - 10\.51\.0\.2:\d+ \(in use\): (\d+(\.\d+)?)ms", a.cli("status", "--detail").stdout)
+    assert said and near(float(said[1]) * 1e6, 80), said
     # It stays: nothing is better now.
     time.sleep(5)
     assert [ways(*pair)[1] for pair in (agents, agents[::-1])] == ["right", "right"]
@@ -146,8 +152,7 @@ def test_relayed_pair(lab, server):
 
     def seen(agent, other):
         peer = agent.peer(other.host.name) or {}
-        near = peer.get("latency", 0) == pytest.approx(100e6, rel=0.2)
-        return near and peer["connectionType"] == "Relayed" and peer.get("checks", 0) >= 3 and peer
+        return near(peer.get("latency", 0), 100) and peer["connectionType"] == "Relayed" and peer.get("checks", 0) >= 3 and peer
     for agent, other in (agents, agents[::-1]):
         peer = wait_until(lambda: seen(agent, other), 60, f"{agent.host.name} to see 100 ms", every=0.5)
         assert peer["checksLost"] == 0
