@@ -336,6 +336,7 @@ static void never_flaps(void **state)
 	(void)state;
 	struct pair w;
 	start(&w, false);
+	w.busy = true;
 	keep_sessions(&w, w.now + 120 * LN_SEC);
 	struct peer_info info;
 	peer_conn_info(w.side[0].conn, &info);
