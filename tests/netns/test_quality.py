@@ -128,8 +128,8 @@ def test_lossy_link_is_left(two):
     ping = a.ping(b.address(), count=30)
     assert "30 packets transmitted, 30 received" in ping.stdout, ping.stdout
     found, now = ways(a, b)
-    # Of two round trips one fails when each way loses 30 %; there were a dozen or so, and a few good ones before.
-    assert 0.2 < found[used]["checksLost"] / found[used]["checks"] < 0.85, found[used]
+    # Of two round trips one fails when each way loses 30 %; there were a dozen or so, and good ones before.
+    assert 0.1 < found[used]["checksLost"] / found[used]["checks"] < 0.85, found[used]
     assert found[now]["checksLost"] == 0, found[now]
 
 
