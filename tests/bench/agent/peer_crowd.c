@@ -7,6 +7,8 @@
  *
  * Usage: peer_crowd --url http://10.0.0.1:80 --setup-key K --address A [--peers N] [--first-port P]
  */
+#include "tests/bench/agent/peer_crowd.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -18,29 +20,7 @@
 #include <unistd.h>
 
 #include "lib/mgmt/mgmt_msg.h"
-#include "lib/peer/peer_conn.h"
 #include "lib/stun/stun_msg.h"
-#include "lib/wg/wg_dev.h"
-
-#include "src/agent/relay_client.h"
-#include "src/agent/signal_client.h"
-#include "tests/bench/sync/sync_load.h"
-
-struct member {
-	struct agent *agent; /* its keys, and its registration */
-	struct signal_client *signal;
-	struct relay_client *relay;
-	struct relay_peer *relayed; /* the peer, as the relay knows it; null */
-	struct peer_local local;
-	struct wg_dev *wg;
-	struct wg_key remote; /* who offered first */
-	struct box_key box;
-	struct peer_conn *conn; /* null before that */
-	int fd;
-	struct ev_io io;
-	struct ev_timer timer;
-	bool connected;
-};
 
 struct load load;
 
@@ -49,11 +29,10 @@ static struct {
 	unsigned first_port;
 } conf = { .first_port = 20000 };
 
-static struct member *members;
-static unsigned nconnected, nhandshakes, nhome;
+struct member *members;
+unsigned nhome;
+static unsigned nconnected, nhandshakes;
 static uint8_t room[WG_DEV_POLL_ROOM];
-
-static void drive(struct member *m);
 
 /* --- the port ---------------------------------------------------------------------------------*/
 
@@ -93,7 +72,7 @@ static void on_port(struct ev_io *io, unsigned events)
 		if (ip_ep_from_sockaddr((struct sockaddr *)&sa, &from) == 0)
 			take_datagram(m, &from, mslice_of(buf, (size_t)n));
 	}
-	drive(m);
+	member_drive(m);
 }
 
 static int open_port(struct member *m, unsigned port)
@@ -147,7 +126,7 @@ static void on_message(void *user, const struct wg_key *from, const struct signa
 	if (m->conn == NULL)
 		return;
 	(void)!peer_conn_signal(m->conn, ev_now(), body);
-	drive(m);
+	member_drive(m);
 }
 
 static void on_state(void *user, bool connected, const char *why)
@@ -160,98 +139,7 @@ static void on_sent(void *user, const struct wg_key *to, uint64_t token, bool ok
 	struct member *m = user;
 	(void)to;
 	peer_conn_sent(m->conn, ev_now(), token, ok);
-	drive(m);
-}
-
-/* --- the relay --------------------------------------------------------------------------------*/
-
-static void on_home(void *user, const char *instance, const struct ip_addr *server)
-{
-	struct member *m = user;
-	nhome += (unsigned)(instance[0] != '\0') - (unsigned)(m->local.relay_url[0] != '\0');
-	(void)snprintf(m->local.relay_url, sizeof(m->local.relay_url), "%s", instance);
-	m->local.relay_ip = *server;
-	if (m->conn == NULL)
-		return;
-	peer_conn_relay_home(m->conn, ev_now());
-	drive(m);
-}
-
-static void on_relay_peer(void *user, struct relay_peer *p, bool up, const char *why)
-{
-	struct member *m = relay_peer_user(p);
-	(void)user;
-	if (up) {
-		peer_conn_relay_up(m->conn, ev_now());
-	} else {
-		m->relayed = NULL;
-		peer_conn_relay_down(m->conn, ev_now(), why);
-	}
-	drive(m);
-}
-
-static void on_relay_packet(void *user, struct relay_peer *p, struct slice data)
-{
-	struct member *m = relay_peer_user(p);
-	uint8_t buf[2048];
-	(void)user;
-	if (stun_is_message(data)) {
-		(void)!peer_conn_relay_stun(m->conn, ev_now(), data);
-	} else if (data.n <= sizeof(buf)) {
-		(void)peer_conn_relayed(m->conn, ev_now());
-		struct ip_ep from = peer_conn_relay_source(m->conn);
-		memcpy(buf, data.p, data.n);
-		struct wg_rx rx = { .msg = mslice_of(buf, data.n), .from = &from };
-		if (ip_is_set(&from.addr))
-			wg_dev_open(m->wg, ev_now(), &rx, 1);
-	}
-	drive(m);
-}
-
-static void close_relay(struct member *m)
-{
-	if (m->relayed != NULL)
-		relay_client_close(m->relayed);
-	m->relayed = NULL;
-}
-
-static void open_relay(struct member *m, const struct peer_out *out)
-{
-	close_relay(m);
-	m->relayed = relay_client_open(m->relay, &m->remote, out->relay_url, &out->relay_ip, m);
-}
-
-/* The relay's token is good for every agent. */
-static void on_relay_named(void *user, enum grpc_status status, const char *text,
-			   struct slice reply)
-{
-	struct agent *first = user;
-	struct mgmt_envelope e;
-	struct mgmt_login_response r;
-	struct arena arena;
-	(void)text;
-	load.over = true;
-	if (status != GRPC_OK || mgmt_envelope_read(reply, &e) != 0 || e.body.n < BOX_OVERHEAD) {
-		load.failed++;
-		return;
-	}
-	uint8_t *plain = ln_alloc(e.body.n);
-	arena_init(&arena, (size_t)1 << 20);
-	int n = box_open(&first->box, e.body, mslice_of(plain, e.body.n));
-	if (n < 0 || mgmt_login_response_read(slice_of(plain, (size_t)n), &arena, &r) != 0 ||
-	    !r.has_servers || !r.servers.has_relay) {
-		load.failed++;
-	} else {
-		const struct mgmt_relay *relay = &r.servers.relay;
-		for (unsigned i = 0; i < load.nagents; i++) {
-			members[i].local.relay_wanted = true;
-			load.failed +=
-				relay_client_set(members[i].relay, relay->urls, relay->nurls,
-						 relay->token_payload, relay->token_signature) < 0;
-		}
-	}
-	arena_fini(&arena);
-	free(plain);
+	member_drive(m);
 }
 
 /* --- the cores --------------------------------------------------------------------------------*/
@@ -304,10 +192,10 @@ static void output(struct member *m, const struct peer_out *out)
 		give_stats(m);
 		break;
 	case PEER_OUT_RELAY_OPEN:
-		open_relay(m, out);
+		member_relay_open(m, out);
 		break;
 	case PEER_OUT_RELAY_CLOSE:
-		close_relay(m);
+		member_relay_close(m);
 		break;
 	case PEER_OUT_RELAYED:
 		if (m->relayed != NULL)
@@ -334,7 +222,7 @@ static void drive_wg(struct member *m)
 	}
 }
 
-static void drive(struct member *m)
+void member_drive(struct member *m)
 {
 	uint8_t buf[PEER_BUF_MIN];
 	struct peer_out out;
@@ -351,7 +239,7 @@ static void drive(struct member *m)
 
 static void on_due(struct ev_timer *t)
 {
-	drive(ln_container(t, struct member, timer));
+	member_drive(ln_container(t, struct member, timer));
 }
 
 /* --- life -------------------------------------------------------------------------------------*/
@@ -435,13 +323,7 @@ static void start_member(struct member *m, unsigned i)
 		exit(1);
 	}
 	ev_io_want(&m->io, EV_READ);
-	struct relay_client_conf rc = { .own = &m->agent->key,
-					.transport = RELAY_TRANSPORT_WS,
-					.on_home = on_home,
-					.on_peer = on_relay_peer,
-					.on_packet = on_relay_packet,
-					.user = m };
-	m->relay = relay_client_new(load.loop, &rc);
+	member_relay_start(m);
 	m->signal = signal_client_new(load.loop, &sc);
 }
 
@@ -457,7 +339,7 @@ static bool all_listen(void)
 static void run(void)
 {
 	unsigned told = 0, shaken = 0;
-	agent_send_login(load.agents[0], on_relay_named);
+	agent_send_login(load.agents[0], crowd_relay_named);
 	wait_for_end("the relay's name");
 	while (!all_listen() || nhome < load.nagents)
 		ev_loop_turn(load.loop, 50 * LN_MSEC);

@@ -105,19 +105,26 @@ static struct mgmt_meta meta_of(const struct agent *a, char host[32])
 	};
 }
 
-static void read_map(struct agent *a, struct slice msg)
+bool agent_open_reply(const struct agent *a, struct slice msg, struct arena *arena,
+		      struct slice *ret)
 {
 	struct mgmt_envelope e;
+	if (mgmt_envelope_read(msg, &e) != 0 || e.body.n < BOX_OVERHEAD)
+		return false;
+	uint8_t *plain = arena_alloc(arena, e.body.n);
+	int n = plain != NULL ? box_open(&a->box, e.body, mslice_of(plain, e.body.n)) : -1;
+	*ret = slice_of(plain, n < 0 ? 0 : (size_t)n);
+	return n >= 0;
+}
+
+static void read_map(struct agent *a, struct slice msg)
+{
 	struct mgmt_sync_response m;
 	struct arena arena;
-	if (mgmt_envelope_read(msg, &e) != 0 || e.body.n < BOX_OVERHEAD) {
-		load.failed++;
-		return;
-	}
-	uint8_t *plain = ln_alloc(e.body.n);
-	int n = box_open(&a->box, e.body, mslice_of(plain, e.body.n));
+	struct slice plain;
 	arena_init(&arena, (size_t)64 << 20);
-	if (n < 0 || mgmt_sync_response_read(slice_of(plain, (size_t)n), &arena, &m) != 0) {
+	if (!agent_open_reply(a, msg, &arena, &plain) ||
+	    mgmt_sync_response_read(plain, &arena, &m) != 0) {
 		load.failed++;
 	} else if (m.has_map) {
 		if (m.map.serial < a->serial)
@@ -126,7 +133,6 @@ static void read_map(struct agent *a, struct slice msg)
 		a->npeers = m.map.npeers;
 	}
 	arena_fini(&arena);
-	free(plain);
 }
 
 static void on_sync_message(struct grpc_call *c, struct slice msg)

@@ -3,6 +3,7 @@
  * The generator's two halves: sync_agent.c is one agent, sync_load.c the phases and the command
  * line. One loop, one thread, one load.
  */
+#include "lib/base/arena.h"
 #include "lib/crypto/box.h"
 #include "lib/wire/url.h"
 
@@ -65,5 +66,8 @@ void agent_cut(struct agent *a);
  */
 void agent_sync(struct agent *a);
 void agent_login(struct agent *a);
+/* The plain text of a message to this agent, in the arena. False: it cannot be read. */
+bool agent_open_reply(const struct agent *a, struct slice msg, struct arena *arena,
+		      struct slice *ret);
 void agent_send_login(struct agent *a, grpc_unary_fn *done);
 void agent_logout(struct agent *a);
