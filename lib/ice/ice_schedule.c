@@ -196,6 +196,7 @@ ln_time ice_agent_slot_after(const struct ice_agent *a, ln_time at)
 void ice_agent_rest_heard(struct ice_agent *a, ln_time now)
 {
 	struct ice_pair *p = &a->pairs[a->selected];
+	a->postponed = false;
 	if (!p->awaiting)
 		p->slot_at = p->next_check = rest_slot(now + ICE_REST + REST_SLACK);
 }

@@ -287,8 +287,8 @@ void peer_quality_pair_changed(struct peer_conn *p, ln_time now)
 {
 	p->quality.pair_changes++;
 	p->quality.pair_changed_at = now;
-	p->data.stalls = 0;
 	/* The silence was that of the old one. */
+	p->data.stalls = 0;
 	if (p->relay.covers && !p->relay.chosen)
 		p->relay.covers_until = now;
 	p->quality.reassert_at = now + QUALITY_REASSERT;

@@ -17,8 +17,7 @@ struct server {
 	struct stun_tid tid;
 	ln_time started;
 	ln_time sent_at;
-	ln_time next;  /* transmission or giving up; of one that failed, the next attempt; or NEVER
-			*/
+	ln_time next;  /* transmission, giving up, or another attempt after a failure; or NEVER */
 	ln_time retry; /* how long the next failure waits */
 	unsigned sent;
 	bool report; /* an output is due: MAPPED or GAVE_UP by the public state */
