@@ -171,12 +171,12 @@ class LinnetAgent(Agent):
 
 
 class NetbirdAgent(Agent):
-    def __init__(self, host, binary, env=None):
+    def __init__(self, host, binary, env=None, level="debug"):
         self.host, self.bin = host, binary
         self.socket = host.folder / "netbird.sock"
         env = {**(env or {}), "HOME": str(host.folder), "NB_WG_KERNEL_DISABLED": "true", "NB_DISABLE_NAT_MAPPER": "true"}
         self.process = host.start_private(
             ["/var/lib/netbird", "/etc/netbird", "/var/log/netbird", "/var/run/netbird"], binary, "service", "run",
-            "--daemon-addr", f"unix://{self.socket}", "--log-level", "debug", "--log-file", "console",
+            "--daemon-addr", f"unix://{self.socket}", "--log-level", level, "--log-file", "console",
             log="netbird.log", env=env)
         wait_until(lambda: self.cli("status", check=False).returncode == 0, 30, "NetBird's daemon to listen")
